@@ -1,0 +1,48 @@
+"""The models by name: the one registry. A config becomes a frozen dataclass here, at the model's door."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drumjax.audio.mel import MelConfig
+from drumjax.errors import ConfigError
+from drumjax.models import cwae, mcnn
+from drumjax.models.objective import Objective
+
+MODELS = {"cwae": (cwae.CwaeConfig, cwae.objective), "mcnn": (mcnn.McnnConfig, mcnn.objective)}
+
+
+def freeze(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    """Build the dataclass `kind` from a mapping; lists become tuples, unknown keys a ConfigError."""
+    known = [f.name for f in dataclasses.fields(kind)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"config.{where} has no field {', '.join(unknown)}; it has {', '.join(known)}."
+        )
+    return kind(**{k: tuple(v) if isinstance(v, list | tuple) else v for k, v in values.items()})
+
+
+def mel_config(config: Mapping[str, Any]) -> MelConfig:
+    """The frozen analysis settings of an experiment's config."""
+    return freeze(MelConfig, config["mel"], "mel")
+
+
+def model_config(config: Mapping[str, Any], categories: Sequence[str]) -> Any:
+    """The frozen config of `config["model"]`, whose own fields stand under its name.
+
+    Args:
+      config: the experiment's config, as a mapping with "model", "mel" and the model's section.
+      categories: the data set's categories, in its order.
+    """
+    name = config["model"]
+    if name not in MODELS:
+        raise ConfigError(f"There is no model {name!r}; the models are {', '.join(MODELS)}.")
+    kind, _ = MODELS[name]
+    values = {**config[name], "mel": mel_config(config), "categories": tuple(categories)}
+    return freeze(kind, values, name)
+
+
+def build_objective(config: Mapping[str, Any], categories: Sequence[str]) -> Objective:
+    """The objective of an experiment's config; see `model_config`."""
+    return MODELS[config["model"]][1](model_config(config, categories))

@@ -1,0 +1,50 @@
+"""The Multi-head CNN.
+
+    python -m drumjax.train --config=configs/mcnn.py --workdir=runs/mcnn          the paper
+    python -m drumjax.train --config=configs/mcnn.py:small --workdir=runs/mcnn    a laptop, over a coffee
+    python -m drumjax.train --config=configs/mcnn.py:tiny --workdir=runs/mcnn     two minutes
+"""
+
+from drumjax.training.config import apply_variant, base_config
+
+VARIANTS = {
+    "paper": {
+        "data.balanced": False,
+        "data.per_category": 128,
+        "train.steps": 50_000,
+        "train.learning_rate": 1e-4,
+        "train.plateau_factor": 0.2,
+        "train.plateau_patience": 50,
+    },
+    "small": {
+        "data.balanced": False,
+        "data.per_category": 16,
+        "data.augment.probability": 0.5,
+        "data.augment.speed": 0.25,
+        "data.augment.decay": 0.5,
+        "data.augment.tilt": 6.0,
+        "data.augment.layer": 0.3,
+        "mcnn.log_floor": 1e-3,
+        "train.steps": 1800,
+        "train.learning_rate": 1e-3,
+        "train.schedule": "cosine",
+        "train.warmup": 50,
+        "train.validate_every": 300,
+    },
+    "tiny": {
+        "mcnn.channels": (64, 32, 16, 8, 8, 4, 2, 2),
+        "mcnn.heads": 4,
+        "mcnn.log_floor": 1e-3,
+        "data.balanced": False,
+        "data.per_category": 8,
+        "train.steps": 400,
+        "train.learning_rate": 2e-3,
+        "train.schedule": "cosine",
+        "train.warmup": 20,
+        "train.validate_every": 400,
+    },
+}
+
+
+def get_config(variant: str = "paper"):
+    return apply_variant(base_config("mcnn"), variant, VARIANTS)

@@ -1,0 +1,78 @@
+"""How well known sounds come back: mel spectral convergence of each network and of both in a row."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from drumjax.audio.mel import mel_spectrogram
+from drumjax.audio.spectral_losses import spectral_convergence
+from drumjax.data.source import Source
+from drumjax.models import cwae, mcnn
+from drumjax.models.objective import Variables, mean_by_category, to_float
+from drumjax.training.sweep import sweep
+
+STAGES = ("cwae", "mcnn", "chain")
+
+
+class Network(NamedTuple):
+    """A trained network: its frozen config and its variables."""
+
+    config: cwae.CwaeConfig | mcnn.McnnConfig
+    variables: Variables
+
+
+def chain_error(
+    encoder: Network, vocoder: Network, audio: jax.Array, category: jax.Array
+) -> dict[str, jax.Array]:
+    """Spectral convergence (NDM eq. 11) of each sound, linear mel against the original's.
+
+    Args:
+      encoder: the CWAE.
+      vocoder: the MCNN.
+      audio: [b, samples].
+      category: [b].
+
+    Returns:
+      "cwae" (mel through the bottleneck), "mcnn" (sound from the true mel), "chain" (sound from the
+      mel through the bottleneck), each [b].
+    """
+    mel = encoder.config.mel
+    target = mel_spectrogram(to_float(audio), mel)
+    estimate = cwae.reconstruct(encoder.config, encoder.variables, audio, category)["mel"]
+    generate = functools.partial(mcnn.generate, vocoder.config, vocoder.variables)
+    return {
+        "cwae": spectral_convergence(target, estimate),
+        "mcnn": spectral_convergence(target, mel_spectrogram(generate(target), mel)),
+        "chain": spectral_convergence(target, mel_spectrogram(generate(estimate), mel)),
+    }
+
+
+def evaluate_chain(encoder: Network, vocoder: Network, source: Source) -> dict[str, dict]:
+    """Mean spectral convergence by stage: {stage: {category: mean, ..., "categories": mean of those,
+    "sounds": mean over the sounds}}."""
+    values = sweep(jax.jit(functools.partial(chain_error, encoder, vocoder)), source, 32)
+    table = {}
+    for stage in STAGES:
+        rows = mean_by_category(values[stage], source.category, source.categories)
+        table[stage] = {
+            **rows,
+            "categories": float(np.mean(list(rows.values()))),
+            "sounds": float(values[stage].mean()),
+        }
+    return table
+
+
+def as_markdown(table: dict[str, dict], source: Source) -> str:
+    """The table for people: one row a category, with how many sounds and kits stand behind it."""
+    kits = np.array(source.kits)
+    lines = ["| category | sounds | kits | CWAE | MCNN | chain |", "|---|---|---|---|---|---|"]
+    for name in table["chain"]:
+        chosen = np.ones(len(kits), bool)
+        if name in source.categories:
+            chosen = source.category == source.categories.index(name)
+        label = {"categories": "**mean of categories**", "sounds": "**mean of sounds**"}.get(name, name)
+        cells = " | ".join(f"{table[stage][name]:.3f}" for stage in STAGES)
+        lines.append(f"| {label} | {chosen.sum()} | {len(set(kits[chosen]))} | {cells} |")
+    return "\n".join(lines)

@@ -1,0 +1,325 @@
+"""The Conditional Wasserstein Auto-Encoder of the Neural Drum Machine (NDM section 3.1)."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drumjax.audio.mel import (
+    MelConfig,
+    Scaler,
+    fit_scaler,
+    log_mel,
+    mel_spectrogram,
+    standardise,
+    unstandardise,
+)
+from drumjax.audio.spectral_losses import spectral_convergence
+from drumjax.categories import CATEGORIES
+from drumjax.errors import ConfigError
+from drumjax.models.objective import (
+    Batch,
+    Loss,
+    Objective,
+    Variables,
+    mean_by_category,
+    merge_categories,
+    split_categories,
+    to_float,
+)
+from drumjax.nn.conditional_norm import ConditionalBatchNorm
+from drumjax.nn.mmd import SCALES, mmd2, mmd2_per_category
+from drumjax.nn.polyphase import ConvTranspose
+
+KERNEL, STRIDE, PADDING = (11, 5), (3, 2), (5, 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class CwaeConfig:
+    """The paper's values; where it gives none, the default's reason stands beside it."""
+
+    mel: MelConfig = MelConfig()
+    categories: tuple[str, ...] = CATEGORIES
+    channels: tuple[int, ...] = (32, 64, 128)  # not given in the paper; 28.5 M decoder parameters
+    hidden: tuple[int, ...] = (1024, 512)
+    latents: int = 64
+    beta: float = 10.0
+    kernel: str = "imq7"  # the CelebA experiment's sum of seven scales; "imq1" is a single one
+    # Eq. 5 sums the per-sound MSE over the batch. "sum" is that, word for word; "mean" divides the
+    # sum by the batch, so that beta does not shrink as batches grow.
+    recon_reduction: str = "sum"
+    log_floor: float = 1e-5  # not given; about -128 dB below the loudest mel value
+    std_floor: float = 1e-3  # late frames are constant: without a floor they would divide by zero
+    # Differs from the paper when above 0: adds this much spectral convergence of the linear mel
+    # (eq. 11) to eq. 5, because the mean of a log-mel lies far below the mean in linear mel.
+    convergence_weight: float = 0.0
+    compute_dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse values that no network can be built from."""
+        if self.kernel not in SCALES:
+            raise ConfigError(f"kernel must be one of {', '.join(SCALES)}, not {self.kernel!r}.")
+        if self.recon_reduction not in ("sum", "mean"):
+            raise ConfigError(f"recon_reduction must be sum or mean, not {self.recon_reduction!r}.")
+        if self.compute_dtype not in ("float32", "bfloat16"):
+            raise ConfigError(f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}.")
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(mels, frames) before and after each convolution: 512x86, 171x43, 57x22, 19x11."""
+        sizes = [(self.mel.n_mels, self.mel.frames)]
+        for _ in self.channels:
+            m, t = sizes[-1]
+            sizes.append((-(-m // STRIDE[0]), -(-t // STRIDE[1])))
+        return sizes
+
+
+class Encoder(nn.Module):
+    """q(z | x, category): x [b, frames, mels], category [b, k] -> z [b, latents]."""
+
+    config: CwaeConfig
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, category: jax.Array, train: bool) -> jax.Array:
+        """Deterministic codes; `train` uses (and updates) batch statistics."""
+        c = self.config
+        dtype = jnp.dtype(c.compute_dtype)
+        x = x.swapaxes(1, 2)[..., None].astype(dtype)  # [b, mels, frames, 1]
+        pads = [(p, p) for p in PADDING]
+        for channels in c.channels:
+            x = nn.Conv(channels, KERNEL, STRIDE, pads, use_bias=False, dtype=dtype)(x)
+            x = ConditionalBatchNorm(len(c.categories), self.axis_name, dtype=dtype)(
+                x, category, train
+            )
+            x = nn.relu(x)
+        x = x.reshape(x.shape[0], -1)  # [b, 19 * 11 * 128]
+        for width in c.hidden:
+            x = nn.relu(nn.Dense(width, dtype=dtype)(x))
+        return nn.Dense(c.latents, dtype=jnp.float32)(x)
+
+
+class Decoder(nn.Module):
+    """p(x | z, category): z [b, latents], category [b, k] -> standardised log-mel [b, frames, mels]."""
+
+    config: CwaeConfig
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, z: jax.Array, category: jax.Array, train: bool) -> jax.Array:
+        """Mirror of the encoder; output padding brings every size of the chain back exactly."""
+        c = self.config
+        dtype = jnp.dtype(c.compute_dtype)
+        sizes = c.sizes[::-1]
+        x = jnp.concatenate([z, category], axis=-1).astype(dtype)
+        for width in (*c.hidden[::-1], int(np.prod(sizes[0])) * c.channels[-1]):
+            x = nn.relu(nn.Dense(width, dtype=dtype)(x))
+        x = x.reshape(-1, *sizes[0], c.channels[-1])  # [b, 19, 11, 128]
+        last = len(c.channels) - 1
+        for i, channels in enumerate((*c.channels[-2::-1], 1)):
+            extra = tuple(
+                out - ((n - 1) * s - 2 * p + k)
+                for out, n, s, p, k in zip(
+                    sizes[i + 1], sizes[i], STRIDE, PADDING, KERNEL, strict=True
+                )
+            )
+            x = ConvTranspose(
+                channels, KERNEL, STRIDE, PADDING, extra, use_bias=i == last, dtype=dtype
+            )(x)
+            if i < last:
+                norm = ConditionalBatchNorm(len(c.categories), self.axis_name, dtype=dtype)
+                x = nn.relu(norm(x, category, train))
+        return x[..., 0].swapaxes(1, 2).astype(jnp.float32)  # [b, frames, mels]
+
+
+class Cwae(nn.Module):
+    """Encoder and decoder; its variables split into both by their top-level keys."""
+
+    config: CwaeConfig
+    axis_name: str | None = None
+
+    def setup(self) -> None:
+        """Create both halves."""
+        self.encoder = Encoder(self.config, self.axis_name)
+        self.decoder = Decoder(self.config, self.axis_name)
+
+    def encode(self, x: jax.Array, category: jax.Array, train: bool = False) -> jax.Array:
+        """Standardised log-mel [b, frames, mels] -> z [b, latents]."""
+        return self.encoder(x, category, train)
+
+    def decode(self, z: jax.Array, category: jax.Array, train: bool = False) -> jax.Array:
+        """Codes z [b, latents] -> standardised log-mel [b, frames, mels]."""
+        return self.decoder(z, category, train)
+
+    def __call__(
+        self, x: jax.Array, category: jax.Array, train: bool = False
+    ) -> tuple[jax.Array, jax.Array]:
+        """Return (z, reconstruction)."""
+        z = self.encode(x, category, train)
+        return z, self.decode(z, category, train)
+
+
+def one_hot(config: CwaeConfig, category: jax.Array) -> jax.Array:
+    """Category indices [b] -> [b, k]."""
+    return jax.nn.one_hot(category, len(config.categories))
+
+
+def network_input(config: CwaeConfig, constants: dict, audio: jax.Array) -> jax.Array:
+    """Sound [b, samples] (int16 or float32) -> standardised log-mel [b, frames, mels]."""
+    mel = mel_spectrogram(to_float(audio), config.mel)
+    return standardise(log_mel(mel, config.log_floor), Scaler(**constants["scaler"]))
+
+
+def to_mel(config: CwaeConfig, constants: dict, x: jax.Array) -> jax.Array:
+    """Standardised log-mel -> linear mel, never negative: what the MCNN takes. Keeps the shape."""
+    logs = unstandardise(x, Scaler(**constants["scaler"]))
+    return jnp.maximum(jnp.exp(logs) - config.log_floor, 0.0)
+
+
+def encode(config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array):
+    """Sound [b, samples], category [b] -> z [b, latents], with the running statistics."""
+    x = network_input(config, variables["constants"], audio)
+    nets = {k: variables[k] for k in ("params", "batch_stats")}
+    return Cwae(config).apply(nets, x, one_hot(config, category), method="encode")
+
+
+def decode(config: CwaeConfig, variables: Variables, z: jax.Array, weights: jax.Array):
+    """z [b, latents] and category weights [b, k] -> linear mel [b, frames, mels]."""
+    nets = {k: variables[k] for k in ("params", "batch_stats")}
+    x = Cwae(config).apply(nets, z, weights, method="decode")
+    return to_mel(config, variables["constants"], x)
+
+
+def reconstruction_error(x: jax.Array, estimate: jax.Array) -> jax.Array:
+    """MSE of each sound, the mean over its elements: [b, frames, mels] twice -> [b] (NDM eq. 5)."""
+    return jnp.mean((x - estimate) ** 2, axis=(-2, -1))
+
+
+def loss(
+    config: CwaeConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
+) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+    """NDM eq. 5: sum_i MSE(x_i, x^_i) + beta * D_Z, D_Z the mean MMD^2 of the categories (eq. 4)."""
+    categories, n = batch["category"].shape
+    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    x = network_input(config, variables["constants"], merge_categories(batch["audio"]))
+    labels = one_hot(config, merge_categories(batch["category"]))
+    nets = {k: variables[k] for k in ("params", "batch_stats")}
+    (z, estimate), changed = Cwae(config, axis_name).apply(
+        nets, x, labels, train=True, mutable=["batch_stats"]
+    )
+
+    mse = reconstruction_error(x, estimate).mean()
+    prior = jax.random.normal(key, (categories, n * devices, config.latents))
+    codes = split_categories(z, categories)
+    d_z = mmd2_per_category(codes, prior, SCALES[config.kernel], axis_name).mean()
+    weight = n * categories * devices if config.recon_reduction == "sum" else 1.0
+    total = weight * mse + config.beta * d_z
+    metrics = {"mse": mse, "mmd": d_z}
+    if config.convergence_weight:
+        mels = [to_mel(config, variables["constants"], a) for a in (x, estimate)]
+        metrics["sc"] = spectral_convergence(*mels).mean()
+        total = total + weight * config.convergence_weight * metrics["sc"]
+    return total, (changed["batch_stats"], {"loss": total, **metrics})
+
+
+def init(config: CwaeConfig, key: jax.Array) -> Variables:
+    """Fresh variables; the scaler and the latent statistics are placeholders of the right shape."""
+    shape = (config.mel.frames, config.mel.n_mels)
+    k, d = len(config.categories), config.latents
+    nets = Cwae(config).init(key, jnp.zeros((1, *shape)), jnp.zeros((1, k)), train=True)
+    scaler = {"mean": jnp.zeros(shape), "std": jnp.ones(shape)}
+    latents = {"mean": jnp.zeros((k, d)), "covariance": jnp.tile(jnp.eye(d)[None], (k, 1, 1))}
+    return {**nets, "constants": {"scaler": scaler, "latents": latents}}
+
+
+def fit(config: CwaeConfig, batches: Iterable[np.ndarray]) -> dict[str, Any]:
+    """Measure the per-element mean and deviation of the training set's log-mel (NDM section 4.1)."""
+    logs = jax.jit(
+        lambda audio: log_mel(mel_spectrogram(to_float(audio), config.mel), config.log_floor)
+    )
+    scaler = fit_scaler((np.asarray(logs(b)) for b in batches), config.std_floor)
+    constants = jax.eval_shape(lambda: init(config, jax.random.key(0)))["constants"]
+    latents = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), constants["latents"])
+    return {"scaler": jax.tree.map(jnp.asarray, scaler._asdict()), "latents": latents}
+
+
+def validate(
+    config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
+) -> dict[str, jax.Array]:
+    """Per sound: standardised MSE [b], spectral convergence of the linear mel [b] and z [b, latents]."""
+    constants = variables["constants"]
+    x = network_input(config, constants, audio)
+    nets = {k: variables[k] for k in ("params", "batch_stats")}
+    z, estimate = Cwae(config).apply(nets, x, one_hot(config, category))
+    target = mel_spectrogram(to_float(audio), config.mel)
+    sc = spectral_convergence(target, to_mel(config, constants, estimate))
+    return {"mse": reconstruction_error(x, estimate), "sc": sc, "z": z}
+
+
+def summarise(
+    config: CwaeConfig, values: dict[str, np.ndarray], category: np.ndarray
+) -> dict[str, float]:
+    """Means over the validation set, MMD^2 of each category with two sounds or more, and the loss."""
+    rng = np.random.default_rng(0)
+    mmds = []
+    for i in range(len(config.categories)):
+        z = values["z"][category == i]
+        if len(z) > 1:
+            prior = rng.standard_normal(z.shape, dtype=np.float32)
+            mmds.append(float(mmd2(jnp.asarray(z), jnp.asarray(prior), SCALES[config.kernel])))
+    mse, sc, d_z = float(values["mse"].mean()), float(values["sc"].mean()), float(np.mean(mmds or 0))
+    out = {"mse": mse, "sc": sc, "mmd": d_z}
+    out |= {f"sc/{k}": v for k, v in mean_by_category(values["sc"], category, config.categories).items()}
+    # The per-sound mean, whatever the training's reduction: it must not depend on the set's size.
+    return {"loss": mse + config.convergence_weight * sc + config.beta * d_z, **out}
+
+
+def calibrate(
+    config: CwaeConfig, variables: Variables, batches: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> dict[str, Any]:
+    """Fit one Gaussian a category to the codes of the training set: mean [k, d], covariance [k, d, d].
+
+    With fewer sounds than twice the latents a covariance is shrunk towards its diagonal, so that it
+    stays a usable one.
+    """
+    run = jax.jit(functools.partial(encode, config))
+    pairs = [(np.asarray(run(variables, a, c)), c) for a, c in batches]
+    z, category = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    means, covariances = [], []
+    for i in range(len(config.categories)):
+        own = z[category == i].astype(np.float64)
+        n, d = own.shape
+        if n < 2:
+            means.append(own.sum(0) if n else np.zeros(d))
+            covariances.append(np.eye(d))
+            continue
+        full = np.cov(own.T)
+        keep = min(1.0, n / (2 * d))
+        means.append(own.mean(0))
+        covariances.append(keep * full + (1 - keep) * np.diag(np.diag(full)))
+    latents = {"mean": np.stack(means), "covariance": np.stack(covariances)}
+    latents = {k: jnp.asarray(v, jnp.float32) for k, v in latents.items()}
+    return {**variables["constants"], "latents": latents}
+
+
+def reconstruct(
+    config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
+) -> dict[str, jax.Array]:
+    """Sound [b, samples], category [b] -> {"mel": linear mel [b, frames, mels]} after the bottleneck."""
+    z = encode(config, variables, audio, category)
+    return {"mel": decode(config, variables, z, one_hot(config, category))}
+
+
+def objective(config: CwaeConfig) -> Objective:
+    """Bind the functions of this file to one configuration."""
+    bound = {
+        f.__name__: functools.partial(f, config)
+        for f in (init, fit, validate, summarise, calibrate, reconstruct)
+    }
+    player = Loss(functools.partial(loss, config), ("encoder", "decoder"))
+    return Objective(losses={"cwae": player}, **bound)

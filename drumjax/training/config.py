@@ -1,0 +1,98 @@
+"""The parts of an experiment's config that every model shares, and its named variants."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from drumjax.audio.mel import MelConfig
+from drumjax.errors import ConfigError
+from drumjax.models import MODELS
+
+# What may change between a run and its continuation without changing what the run is.
+FREE = ("train.steps", "train.log_every", "train.validate_every", "train.parallel", "data.path")
+
+
+def base_config(model: str) -> ConfigDict:
+    """Every field with its default; the model's own stand under `config[model]`."""
+    kind, _ = MODELS[model]
+    own = {
+        f.name: f.default
+        for f in dataclasses.fields(kind)
+        if f.name not in ("mel", "categories")
+    }
+    mel = dataclasses.asdict(MelConfig())
+    mel["f_max"] = mel["f_max"] or 0.5 * mel["sample_rate"]
+    return ConfigDict(
+        {
+            "model": model,
+            "seed": 0,
+            "mel": mel,
+            model: own,
+            "data": {
+                "path": "data/drums",  # what `drumjax prepare --output` made
+                "balanced": True,  # the same number of each category, or all as one pool
+                "per_category": 64,  # unbalanced: the whole batch
+                "augment": {"probability": 0.0, "speed": 0.0, "decay": 0.0, "tilt": 0.0, "layer": 0.0},
+            },
+            "train": {
+                "steps": 110_000,
+                "learning_rate": 1e-3,
+                "schedule": "constant",  # or "cosine": down to zero at the last step
+                "warmup": 0,  # steps
+                "plateau_factor": 0.5,
+                "plateau_patience": 10,  # epochs
+                "beta1": 0.9,
+                "log_every": 10,  # steps
+                "validate_every": 500,  # steps; each one writes a checkpoint, a picture and sounds
+                "calibrate_sounds": 0,  # sounds a category behind the latent Gaussians; 0 is all
+                "parallel": "auto",  # "none", "pmap", "jit"
+            },
+        }
+    )
+
+
+def apply_variant(
+    config: ConfigDict, variant: str, variants: Mapping[str, Mapping[str, Any]]
+) -> ConfigDict:
+    """Set the dotted fields of a named variant.
+
+    Raises:
+      ConfigError: there is no such variant; the known ones are named.
+    """
+    if variant not in variants:
+        raise ConfigError(
+            f"configs/{config.model}.py has no variant {variant!r}; "
+            f"choose one of {', '.join(variants)}."
+        )
+    config.update_from_flattened_dict(dict(variants[variant]))
+    return config
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}; tuples become lists, as JSON gives them back."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str) -> None:
+    """Refuse to continue a run with another config.
+
+    Raises:
+      ConfigError: names each field that differs, with both values.
+    """
+    new, old = flatten(config), flatten(saved)
+    keys = sorted(set(new) | set(old))
+    differ = [k for k in keys if k not in FREE and new.get(k) != old.get(k)]
+    if differ:
+        listed = "; ".join(f"{k} was {old.get(k)!r}, now {new.get(k)!r}" for k in differ)
+        raise ConfigError(
+            f"{workdir} holds a run of another config ({listed}). "
+            "Choose another --workdir, or give the config that it began with."
+        )
