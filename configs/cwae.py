@@ -1,8 +1,8 @@
 """The Conditional Wasserstein Auto-Encoder.
 
-    python -m drumjax.train --config=configs/cwae.py --workdir=runs/cwae          the paper
-    python -m drumjax.train --config=configs/cwae.py:small --workdir=runs/cwae    a laptop, over a coffee
-    python -m drumjax.train --config=configs/cwae.py:tiny --workdir=runs/cwae     two minutes
+python -m drumjax.train --config=configs/cwae.py --workdir=runs/cwae          the paper
+python -m drumjax.train --config=configs/cwae.py:small --workdir=runs/cwae    a laptop, over a coffee
+python -m drumjax.train --config=configs/cwae.py:tiny --workdir=runs/cwae     two minutes
 """
 
 from drumjax.training.config import apply_variant, base_config

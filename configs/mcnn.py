@@ -1,8 +1,8 @@
 """The Multi-head CNN.
 
-    python -m drumjax.train --config=configs/mcnn.py --workdir=runs/mcnn          the paper
-    python -m drumjax.train --config=configs/mcnn.py:small --workdir=runs/mcnn    a laptop, over a coffee
-    python -m drumjax.train --config=configs/mcnn.py:tiny --workdir=runs/mcnn     two minutes
+python -m drumjax.train --config=configs/mcnn.py --workdir=runs/mcnn          the paper
+python -m drumjax.train --config=configs/mcnn.py:small --workdir=runs/mcnn    a laptop, over a coffee
+python -m drumjax.train --config=configs/mcnn.py:tiny --workdir=runs/mcnn     two minutes
 """
 
 from drumjax.training.config import apply_variant, base_config

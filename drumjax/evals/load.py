@@ -1,0 +1,55 @@
+"""Trained networks from their work directories, on whatever device this machine has."""
+
+import jax
+
+from drumjax.errors import CheckpointError
+from drumjax.evals.reconstruction import Network
+from drumjax.models import build_objective, model_config
+from drumjax.training.checkpoint import Checkpoints
+
+
+def load_network(workdir: str, model: str, which: str = "best") -> Network:
+    """Load the model's variables alone; no optimiser state is read.
+
+    Args:
+      workdir: the --workdir of a training run.
+      model: what the run must have trained, "cwae" or "mcnn".
+      which: "best" (lowest validation loss) or "latest".
+
+    Raises:
+      CheckpointError: no checkpoint, a damaged one, or one of another model.
+    """
+    checkpoints = Checkpoints(workdir, read_only=True)
+    try:
+        step = checkpoints.best_step() if which == "best" else None
+        step = checkpoints.latest_step() if step is None else step
+        if step is None:
+            raise CheckpointError(f"{workdir} holds no complete checkpoint yet; train a while longer.")
+        config = checkpoints.config(step)["config"]
+        if config["model"] != model:
+            raise CheckpointError(
+                f"{workdir} holds a {config['model']}, not a {model}; "
+                f"give its directory as --{config['model']} instead."
+            )
+        objective = build_objective(config, config["categories"])
+        like = jax.eval_shape(objective.init, jax.random.key(0))
+        return Network(model_config(config, config["categories"]), checkpoints.restore_model(step, like))
+    finally:
+        checkpoints.close()
+
+
+def load_pair(cwae_dir: str, mcnn_dir: str, which: str = "best") -> tuple[Network, Network]:
+    """Both networks, checked to speak of the same mel spectrogram.
+
+    Raises:
+      CheckpointError: as `load_network`, or the two were trained on different analyses.
+    """
+    encoder, vocoder = (
+        load_network(folder, name, which) for folder, name in ((cwae_dir, "cwae"), (mcnn_dir, "mcnn"))
+    )
+    if encoder.config.mel != vocoder.config.mel:
+        raise CheckpointError(
+            f"{cwae_dir} and {mcnn_dir} use different mel settings; "
+            "train both with the same config.mel."
+        )
+    return encoder, vocoder
