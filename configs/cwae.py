@@ -1,7 +1,7 @@
 """The Conditional Wasserstein Auto-Encoder.
 
 python -m drumjax.train --config=configs/cwae.py --workdir=runs/cwae          the paper
-python -m drumjax.train --config=configs/cwae.py:small --workdir=runs/cwae    a laptop, over a coffee
+python -m drumjax.train --config=configs/cwae.py:small --workdir=runs/cwae    a laptop, a coffee
 python -m drumjax.train --config=configs/cwae.py:tiny --workdir=runs/cwae     two minutes
 """
 
@@ -17,7 +17,7 @@ VARIANTS = {
         "data.per_category": 8,
         "data.augment.probability": 0.8,
         "data.augment.speed": 0.25,
-        "data.augment.decay": 0.5,
+        "data.augment.decay": 24.0,
         "data.augment.tilt": 6.0,
         "data.augment.layer": 0.3,
         "train.steps": 1500,

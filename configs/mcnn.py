@@ -1,7 +1,7 @@
 """The Multi-head CNN.
 
 python -m drumjax.train --config=configs/mcnn.py --workdir=runs/mcnn          the paper
-python -m drumjax.train --config=configs/mcnn.py:small --workdir=runs/mcnn    a laptop, over a coffee
+python -m drumjax.train --config=configs/mcnn.py:small --workdir=runs/mcnn    a laptop, a coffee
 python -m drumjax.train --config=configs/mcnn.py:tiny --workdir=runs/mcnn     two minutes
 """
 
@@ -21,7 +21,7 @@ VARIANTS = {
         "data.per_category": 16,
         "data.augment.probability": 0.5,
         "data.augment.speed": 0.25,
-        "data.augment.decay": 0.5,
+        "data.augment.decay": 24.0,
         "data.augment.tilt": 6.0,
         "data.augment.layer": 0.3,
         "mcnn.log_floor": 1e-3,

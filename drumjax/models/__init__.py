@@ -1,4 +1,4 @@
-"""The models by name: the one registry. A config becomes a frozen dataclass here, at the model's door."""
+"""The models by name: the one registry, where a config becomes a frozen dataclass."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ MODELS = {"cwae": (cwae.CwaeConfig, cwae.objective), "mcnn": (mcnn.McnnConfig, m
 
 
 def freeze(kind: type, values: Mapping[str, Any], where: str) -> Any:
-    """Build the dataclass `kind` from a mapping; lists become tuples, unknown keys a ConfigError."""
+    """Build the dataclass `kind` from a mapping; lists become tuples, unknown keys an error."""
     known = [f.name for f in dataclasses.fields(kind)]
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -38,6 +38,8 @@ def model_config(config: Mapping[str, Any], categories: Sequence[str]) -> Any:
     name = config["model"]
     if name not in MODELS:
         raise ConfigError(f"There is no model {name!r}; the models are {', '.join(MODELS)}.")
+    if name not in config:
+        raise ConfigError(f"The config has no section {name!r}; give --config=configs/{name}.py.")
     kind, _ = MODELS[name]
     values = {**config[name], "mel": mel_config(config), "categories": tuple(categories)}
     return freeze(kind, values, name)
@@ -45,4 +47,5 @@ def model_config(config: Mapping[str, Any], categories: Sequence[str]) -> Any:
 
 def build_objective(config: Mapping[str, Any], categories: Sequence[str]) -> Objective:
     """The objective of an experiment's config; see `model_config`."""
-    return MODELS[config["model"]][1](model_config(config, categories))
+    frozen = model_config(config, categories)
+    return MODELS[config["model"]][1](frozen)

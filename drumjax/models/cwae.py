@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -67,7 +67,9 @@ class CwaeConfig:
         if self.recon_reduction not in ("sum", "mean"):
             raise ConfigError(f"recon_reduction must be sum or mean, not {self.recon_reduction!r}.")
         if self.compute_dtype not in ("float32", "bfloat16"):
-            raise ConfigError(f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}.")
+            raise ConfigError(
+                f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}."
+            )
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -105,7 +107,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """p(x | z, category): z [b, latents], category [b, k] -> standardised log-mel [b, frames, mels]."""
+    """p(x | z, category): z [b, d], category [b, k] -> standardised log-mel [b, frames, mels]."""
 
     config: CwaeConfig
     axis_name: str | None = None
@@ -184,14 +186,15 @@ def to_mel(config: CwaeConfig, constants: dict, x: jax.Array) -> jax.Array:
 def encode(config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array):
     """Sound [b, samples], category [b] -> z [b, latents], with the running statistics."""
     x = network_input(config, variables["constants"], audio)
+    labels = one_hot(config, category)
     nets = {k: variables[k] for k in ("params", "batch_stats")}
-    return Cwae(config).apply(nets, x, one_hot(config, category), method="encode")
+    return cast(jax.Array, Cwae(config).apply(nets, x, labels, method="encode"))
 
 
 def decode(config: CwaeConfig, variables: Variables, z: jax.Array, weights: jax.Array):
     """z [b, latents] and category weights [b, k] -> linear mel [b, frames, mels]."""
     nets = {k: variables[k] for k in ("params", "batch_stats")}
-    x = Cwae(config).apply(nets, z, weights, method="decode")
+    x: Any = Cwae(config).apply(nets, z, weights, method="decode")
     return to_mel(config, variables["constants"], x)
 
 
@@ -203,7 +206,7 @@ def reconstruction_error(x: jax.Array, estimate: jax.Array) -> jax.Array:
 def loss(
     config: CwaeConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-    """NDM eq. 5: sum_i MSE(x_i, x^_i) + beta * D_Z, D_Z the mean MMD^2 of the categories (eq. 4)."""
+    """NDM eq. 5: sum_i MSE(x_i, x^_i) + beta D_Z, D_Z the mean MMD^2 of the categories (eq. 4)."""
     categories, n = batch["category"].shape
     devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
     x = network_input(config, variables["constants"], merge_categories(batch["audio"]))
@@ -221,8 +224,8 @@ def loss(
     total = weight * mse + config.beta * d_z
     metrics = {"mse": mse, "mmd": d_z}
     if config.convergence_weight:
-        mels = [to_mel(config, variables["constants"], a) for a in (x, estimate)]
-        metrics["sc"] = spectral_convergence(*mels).mean()
+        mel, mel_estimate = (to_mel(config, variables["constants"], a) for a in (x, estimate))
+        metrics["sc"] = spectral_convergence(mel, mel_estimate).mean()
         total = total + weight * config.convergence_weight * metrics["sc"]
     return total, (changed["batch_stats"], {"loss": total, **metrics})
 
@@ -238,7 +241,7 @@ def init(config: CwaeConfig, key: jax.Array) -> Variables:
 
 
 def fit(config: CwaeConfig, batches: Iterable[np.ndarray]) -> dict[str, Any]:
-    """Measure the per-element mean and deviation of the training set's log-mel (NDM section 4.1)."""
+    """Measure the per-element mean and deviation of the set's log-mel (NDM section 4.1)."""
     logs = jax.jit(
         lambda audio: log_mel(mel_spectrogram(to_float(audio), config.mel), config.log_floor)
     )
@@ -251,11 +254,11 @@ def fit(config: CwaeConfig, batches: Iterable[np.ndarray]) -> dict[str, Any]:
 def validate(
     config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
 ) -> dict[str, jax.Array]:
-    """Per sound: standardised MSE [b], spectral convergence of the linear mel [b] and z [b, latents]."""
+    """Per sound: standardised MSE [b], spectral convergence of the linear mel [b], z [b, d]."""
     constants = variables["constants"]
     x = network_input(config, constants, audio)
     nets = {k: variables[k] for k in ("params", "batch_stats")}
-    z, estimate = Cwae(config).apply(nets, x, one_hot(config, category))
+    z, estimate = cast(Any, Cwae(config).apply(nets, x, one_hot(config, category)))
     target = mel_spectrogram(to_float(audio), config.mel)
     sc = spectral_convergence(target, to_mel(config, constants, estimate))
     return {"mse": reconstruction_error(x, estimate), "sc": sc, "z": z}
@@ -264,7 +267,7 @@ def validate(
 def summarise(
     config: CwaeConfig, values: dict[str, np.ndarray], category: np.ndarray
 ) -> dict[str, float]:
-    """Means over the validation set, MMD^2 of each category with two sounds or more, and the loss."""
+    """Means over the validation set, MMD^2 of each category with two sounds or more, the loss."""
     rng = np.random.default_rng(0)
     mmds = []
     for i in range(len(config.categories)):
@@ -272,9 +275,10 @@ def summarise(
         if len(z) > 1:
             prior = rng.standard_normal(z.shape, dtype=np.float32)
             mmds.append(float(mmd2(jnp.asarray(z), jnp.asarray(prior), SCALES[config.kernel])))
-    mse, sc, d_z = float(values["mse"].mean()), float(values["sc"].mean()), float(np.mean(mmds or 0))
-    out = {"mse": mse, "sc": sc, "mmd": d_z}
-    out |= {f"sc/{k}": v for k, v in mean_by_category(values["sc"], category, config.categories).items()}
+    mse, sc = float(values["mse"].mean()), float(values["sc"].mean())
+    d_z = float(np.mean(mmds or 0))
+    each = mean_by_category(values["sc"], category, config.categories)
+    out = {"mse": mse, "sc": sc, "mmd": d_z, **{f"sc/{k}": v for k, v in each.items()}}
     # The per-sound mean, whatever the training's reduction: it must not depend on the set's size.
     return {"loss": mse + config.convergence_weight * sc + config.beta * d_z, **out}
 
@@ -282,7 +286,7 @@ def summarise(
 def calibrate(
     config: CwaeConfig, variables: Variables, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
-    """Fit one Gaussian a category to the codes of the training set: mean [k, d], covariance [k, d, d].
+    """Fit a Gaussian a category to the training set's codes: mean [k, d], covariance [k, d, d].
 
     With fewer sounds than twice the latents a covariance is shrunk towards its diagonal, so that it
     stays a usable one.
@@ -310,7 +314,7 @@ def calibrate(
 def reconstruct(
     config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
 ) -> dict[str, jax.Array]:
-    """Sound [b, samples], category [b] -> {"mel": linear mel [b, frames, mels]} after the bottleneck."""
+    """Sound [b, samples], category [b] -> {"mel": linear mel [b, frames, mels]} through z."""
     z = encode(config, variables, audio, category)
     return {"mel": decode(config, variables, z, one_hot(config, category))}
 

@@ -1,9 +1,9 @@
-"""The Multi-head CNN that turns a mel spectrogram into sound (NDM section 3.2; Arik et al. 2018)."""
+"""The Multi-head CNN: a mel spectrogram becomes sound (NDM section 3.2; Arik et al. 2018)."""
 
 import dataclasses
 import functools
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -34,14 +34,14 @@ class McnnConfig:
     mel: MelConfig = MelConfig()
     categories: tuple[str, ...] = CATEGORIES
     heads: int = 8
-    # Printed as 2^(L-i) for i >= 2 and 2 for i = 1: an index slip, because a head's output is a couple.
+    # Printed as 2^(L-i) for i >= 2 and 2 for i = 1: an index slip, as a head's output is a couple.
     channels: tuple[int, ...] = (128, 64, 32, 16, 8, 4, 2, 2)
     width: int = 13
     stride: int = 2
     # Not given. With padding 6 and output padding 1 a layer doubles the length exactly and the
     # kernel's centre meets its input sample, so that frame t stays centred on sample 256 t.
     padding: int = 6
-    elu_last: bool = False  # the figure draws an ELU after the last layer too; it would skew the wave
+    elu_last: bool = False  # the figure draws one after the last layer too; it would skew the wave
     # The text and Fig. 2 place a scaled softsign that eq. 7-8 leave out: before the mask.
     softsign: bool = True
     weights: tuple[float, float, float] = (3.0, 10.0, 1.0)  # alpha, beta, gamma of eq. 13
@@ -60,13 +60,16 @@ class McnnConfig:
         if self.channels[-1] != 2:
             raise ConfigError("The last entry of mcnn.channels must be 2: a sound and its mask.")
         if self.compute_dtype not in ("float32", "bfloat16"):
-            raise ConfigError(f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}.")
+            raise ConfigError(
+                f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}."
+            )
 
 
 class Heads(nn.Module):
     """One transposed convolution of every head at once, without biases.
 
-    x [b, t, c_in] (shared by the heads, first layer) or [heads, b, t, c_in] -> [heads, b, 2 t, c_out].
+    x [b, t, c_in] (first layer: shared by the heads) or [heads, b, t, c_in]
+    -> [heads, b, 2 t, c_out].
     """
 
     config: McnnConfig
@@ -94,7 +97,7 @@ def scaled_softsign(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 class Mcnn(nn.Module):
-    """Linear mel [b, frames, mels] -> (sound before the mask [b, frames * hop], mask logits, same)."""
+    """Linear mel [b, frames, mels] -> (sound before the mask, mask logits), [b, frames * hop]."""
 
     config: McnnConfig
 
@@ -126,7 +129,7 @@ def forward(config: McnnConfig, params: Any, mel: jax.Array) -> tuple[jax.Array,
     Returns:
       (sound [b, samples], mask logits [b, samples])
     """
-    sound, logits = Mcnn(config).apply({"params": params}, mel)
+    sound, logits = cast(Any, Mcnn(config).apply({"params": params}, mel))
     n = config.mel.num_samples
     return sound[:, :n], logits[:, :n]
 
@@ -140,7 +143,7 @@ def generate(config: McnnConfig, variables: Variables, mel: jax.Array) -> jax.Ar
 def loss(
     config: McnnConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-    """NDM eq. 13: alpha SC + beta SC_log + gamma L_mask, on the mel of the masked sound (eq. 8-12)."""
+    """NDM eq. 13: alpha SC + beta SC_log + gamma L_mask, of the masked sound's mel (eq. 8-12)."""
     del key, axis_name  # nothing is random, and every term is a mean over sounds
     audio = to_float(merge_categories(batch["audio"]))
     target = mel_spectrogram(audio, config.mel)

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 Variables = dict[str, Any]  # {"params": ..., "batch_stats": ..., "constants": ...}
-Batch = Mapping[str, Any]  # {"audio": int16 [categories, n, samples], "category": int32 [categories, n]}
+# {"audio": int16 [categories, n, samples], "category": int32 [categories, n]}
+Batch = Mapping[str, Any]
 
 
 class Loss(NamedTuple):
@@ -28,9 +29,10 @@ class Objective(NamedTuple):
     fit: (batches of int16 audio [n, samples]) -> constants, once before training.
     losses: player -> Loss, run in this order at every step.
     validate: (variables, audio [n, samples], category [n]) -> per-sound arrays [n, ...]; jittable.
-    summarise: (per-sound arrays of the whole set, category [n]) -> scalars; "loss" decides what is best.
+    summarise: (per-sound arrays of the whole set, category [n]) -> scalars; "loss" finds the best.
     calibrate: (variables, batches of (audio, category)) -> constants, before each checkpoint.
-    reconstruct: (variables, audio, category) -> {"mel" [n, frames, mels]} or {"audio" [n, samples]} or both.
+    reconstruct: (variables, audio, category) -> {"mel" [n, frames, mels], "audio" [n, samples]}, or
+      one of them.
     """
 
     init: Callable[[jax.Array], Variables]
@@ -42,13 +44,13 @@ class Objective(NamedTuple):
     reconstruct: Callable[..., dict[str, jax.Array]]
 
 
-def to_float(audio: jax.Array) -> jax.Array:
+def to_float(audio: Any) -> jax.Array:
     """16-bit sound (full scale 32,767) to float32 in [-1, 1]; float32 passes through."""
     return audio.astype(np.float32) / 32767.0 if audio.dtype == np.int16 else audio
 
 
 def merge_categories(x: jax.Array) -> jax.Array:
-    """[categories, n, ...] -> [n * categories, ...]; n leads, so that a split of n over devices stays one."""
+    """[categories, n, ...] -> [n * categories, ...]; n leads, so that a split of n stays one."""
     return x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
 
 

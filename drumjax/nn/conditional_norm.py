@@ -6,10 +6,10 @@ import jax.numpy as jnp
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Normalise over batch and space, then scale and shift by category (Perez et al., as NDM uses it).
+    """Normalise over batch and space, then scale and shift by category (Perez et al., as in NDM).
 
-    x [b, ..., c], category [b, k] (one-hot, or weights that sum to 1: categories may be mixed) -> the
-    shape of x. The statistics are shared by all categories; gamma [k, c] starts at 1, beta [k, c] at 0.
+    x [b, ..., c], category [b, k] (one-hot, or weights that sum to 1: categories may be mixed) ->
+    the shape of x. All categories share the statistics; gamma [k, c] starts at 1, beta [k, c] at 0.
     With `axis_name` the batch statistics are those of all devices.
     """
 

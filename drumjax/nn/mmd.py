@@ -1,11 +1,11 @@
-"""Maximum mean discrepancy: the unbiased U-statistic with inverse multiquadric kernels (NDM eq. 2-4)."""
+"""Maximum mean discrepancy: unbiased, with inverse multiquadric kernels (NDM eq. 2-4)."""
 
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
-# The seven scales that the Wasserstein auto-encoder's CelebA experiment sums over (NDM: "as for CelebA").
+# The seven scales that the Wasserstein auto-encoder sums over for CelebA (NDM: "as for CelebA").
 SCALES = {"imq7": (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0), "imq1": (1.0,)}
 
 
@@ -55,8 +55,8 @@ def mmd2_per_category(
 ) -> jax.Array:
     """MMD of each category against its own draw of the prior; the mean is NDM eq. 4.
 
-    The statistic is not additive over devices: with `axis_name` the codes of all devices are gathered
-    first, and `prior` holds the draw for the whole batch, the same on every device.
+    The statistic is not additive over devices: with `axis_name` the codes of all devices are
+    gathered first, and `prior` holds the draw for the whole batch, the same on every device.
 
     Args:
       z: [categories, n, d] (n of this device when `axis_name` is given).
