@@ -20,7 +20,7 @@ from tqdm import tqdm
 from drumjax.data.augment import AugmentConfig
 from drumjax.data.sampler import Sampler
 from drumjax.data.source import Source, load_source
-from drumjax.errors import DataError, DrumjaxError, TrainingError
+from drumjax.errors import ConfigError, DataError, DrumjaxError, TrainingError
 from drumjax.evals.pictures import write_validation
 from drumjax.models import build_objective, mel_config
 from drumjax.models.objective import Objective, Variables
@@ -36,6 +36,10 @@ from drumjax.training.update import learning_rate, make_update
 FLAGS = flags.FLAGS
 config_flags.DEFINE_config_file("config", None, "The experiment, as configs/NAME.py[:variant].")
 flags.DEFINE_string("workdir", None, "Where checkpoints, metrics, pictures and sounds go.")
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, after the state was saved."""
 
 
 class Interrupt:
@@ -66,8 +70,9 @@ def load_data(config: dict[str, Any]) -> tuple[Source, Source, Sampler]:
     rate, samples = config["mel"]["sample_rate"], config["mel"]["num_samples"]
     if (source.sample_rate, source.audio.shape[1]) != (rate, samples):
         raise DataError(
-            f"{data['path']} holds sounds of {source.audio.shape[1]} samples at {source.sample_rate} Hz, "
-            f"but the config wants {samples} at {rate} Hz; prepare the data set again."
+            f"{data['path']} holds sounds of {source.audio.shape[1]} samples at "
+            f"{source.sample_rate} Hz, but the config wants {samples} at {rate} Hz; "
+            "prepare the data set again."
         )
     sampler = Sampler(
         source,
@@ -94,15 +99,20 @@ def batches(sampler: Sampler, start: int, steps: int) -> Iterator[dict[str, np.n
 def resume(
     checkpoints: Checkpoints, state: TrainState, objective: Objective, source: Source
 ) -> tuple[TrainState, Plateau]:
-    """The newest checkpoint's state, or a fresh one whose constants are fitted to the training set."""
+    """The newest checkpoint's state, or a fresh one with constants fitted to the training set."""
     step = checkpoints.latest_step()
     if step is not None:
-        host = checkpoints.config(step)["host"]
-        return checkpoints.restore(step, state), Plateau(**host["plateau"])
-    audio = tqdm(
-        list(range(0, len(source.names), 64)), "Measuring the training set", unit="chunk", leave=False
-    )
-    constants = objective.fit(source.audio[i : i + 64] for i in audio)
+        saved = checkpoints.config(step)
+        if tuple(saved["config"]["categories"]) != source.categories:
+            raise ConfigError(
+                f"The run was begun on {', '.join(saved['config']['categories'])}, but this data "
+                f"set holds {', '.join(source.categories)}; give the run its own, or begin another."
+            )
+        print(f"Going on from step {step}.", flush=True)
+        return checkpoints.restore(step, state), Plateau(**saved["host"]["plateau"])
+    starts = list(range(0, len(source.names), 64))
+    bar = tqdm(starts, "Measuring the training set", unit="chunk", leave=False)
+    constants = objective.fit(source.audio[i : i + 64] for i in bar)
     return state._replace(variables={**state.variables, "constants": constants}), Plateau()
 
 
@@ -190,9 +200,10 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
                 write_validation(objective, state.variables, held_out, mel, workdir, step)
             if interrupt.asked:
                 state = calibrate(objective, state, source, t["calibrate_sounds"])
-                save(float("inf"))
-                raise KeyboardInterrupt
+                save(float("inf"))  # not validated, so never the best
+                raise Stopped
     checkpoints.close()
+    print(f"Trained for {t['steps']} steps. The checkpoints are in {workdir / 'checkpoints'}.")
     return state
 
 
@@ -211,26 +222,41 @@ def claim(workdir: Path, config: dict[str, Any]) -> None:
     file.write_text(json.dumps(config, indent=2) + "\n")
 
 
+def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path]:
+    """The config and the work directory of a command line.
+
+    Raises:
+      flags.Error: the command line is wrong.
+      ConfigError: there is no such config or variant.
+    """
+    try:
+        FLAGS(list(argv))
+        if FLAGS.config is None or FLAGS.workdir is None:
+            raise flags.Error(
+                "both --config=configs/NAME.py[:variant] and --workdir=DIR are needed"
+            )
+        return FLAGS.config.to_dict(), Path(FLAGS.workdir)
+    except OSError as error:
+        raise ConfigError(
+            "The config file cannot be read; give one that exists: --config=configs/NAME.py[:variant]."
+        ) from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and train; returns the exit status."""
-    argv = list(sys.argv if argv is None else argv)
     try:
-        FLAGS(argv)
-        if FLAGS.config is None or FLAGS.workdir is None:
-            raise flags.Error("both --config=configs/NAME.py[:variant] and --workdir=DIR are needed")
+        train(*read_flags(sys.argv if argv is None else argv))
     except flags.Error as error:
         print(f"drumjax train: {error}", file=sys.stderr)
         return 2
     except DrumjaxError as error:
         print(f"drumjax train: {error}", file=sys.stderr)
         return 1
-    try:
-        train(FLAGS.config.to_dict(), Path(FLAGS.workdir))
-    except DrumjaxError as error:
-        print(f"drumjax train: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
+    except Stopped:
         print("Stopped and saved. The same command goes on from here.", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
     return 0
 

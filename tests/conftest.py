@@ -1,4 +1,4 @@
-"""Strict settings for every test: 8 CPU devices, no silent broadcasting of ranks, no reused keys."""
+"""Strict settings for every test: 8 CPU devices, no broadcasting of ranks, no reused keys."""
 
 import jax
 import pytest

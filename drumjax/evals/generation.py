@@ -15,7 +15,7 @@ def draw_codes(
 ) -> np.ndarray:
     """Draw z [count, latents] for a category.
 
-    Code i depends on (seed, category, i) alone: a longer run begins with the sounds of a shorter one.
+    Code i depends on (seed, category, i) alone: a longer run begins with a shorter one's sounds.
 
     Args:
       encoder: the CWAE.
@@ -48,7 +48,8 @@ def render(
     Always computed in chunks of one size, so that a sound does not depend on how many are made.
     """
     step = _compiled(encoder.config, vocoder.config)
-    weights = np.tile(np.eye(len(encoder.config.categories), dtype=np.float32)[category], (chunk, 1))
+    one_hot = np.eye(len(encoder.config.categories), dtype=np.float32)[category]
+    weights = np.tile(one_hot, (chunk, 1))
     sounds = []
     for start in range(0, len(z), chunk):
         part = z[start : start + chunk]

@@ -24,7 +24,9 @@ def load_network(workdir: str, model: str, which: str = "best") -> Network:
         step = checkpoints.best_step() if which == "best" else None
         step = checkpoints.latest_step() if step is None else step
         if step is None:
-            raise CheckpointError(f"{workdir} holds no complete checkpoint yet; train a while longer.")
+            raise CheckpointError(
+                f"{workdir} holds no complete checkpoint yet; train a while longer."
+            )
         config = checkpoints.config(step)["config"]
         if config["model"] != model:
             raise CheckpointError(
@@ -33,7 +35,8 @@ def load_network(workdir: str, model: str, which: str = "best") -> Network:
             )
         objective = build_objective(config, config["categories"])
         like = jax.eval_shape(objective.init, jax.random.key(0))
-        return Network(model_config(config, config["categories"]), checkpoints.restore_model(step, like))
+        variables = checkpoints.restore_model(step, like)
+        return Network(model_config(config, config["categories"]), variables)
     finally:
         checkpoints.close()
 
@@ -45,7 +48,8 @@ def load_pair(cwae_dir: str, mcnn_dir: str, which: str = "best") -> tuple[Networ
       CheckpointError: as `load_network`, or the two were trained on different analyses.
     """
     encoder, vocoder = (
-        load_network(folder, name, which) for folder, name in ((cwae_dir, "cwae"), (mcnn_dir, "mcnn"))
+        load_network(folder, name, which)
+        for folder, name in ((cwae_dir, "cwae"), (mcnn_dir, "mcnn"))
     )
     if encoder.config.mel != vocoder.config.mel:
         raise CheckpointError(

@@ -1,7 +1,7 @@
-"""How well known sounds come back: mel spectral convergence of each network and of both in a row."""
+"""How well known sounds come back: mel spectral convergence of each network and of both."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +19,7 @@ STAGES = ("cwae", "mcnn", "chain")
 class Network(NamedTuple):
     """A trained network: its frozen config and its variables."""
 
-    config: cwae.CwaeConfig | mcnn.McnnConfig
+    config: Any  # CwaeConfig or McnnConfig
     variables: Variables
 
 
@@ -50,8 +50,11 @@ def chain_error(
 
 
 def evaluate_chain(encoder: Network, vocoder: Network, source: Source) -> dict[str, dict]:
-    """Mean spectral convergence by stage: {stage: {category: mean, ..., "categories": mean of those,
-    "sounds": mean over the sounds}}."""
+    """Mean spectral convergence by stage.
+
+    Returns:
+      {stage: {category: mean, ..., "categories": mean of those, "sounds": mean over the sounds}}
+    """
     values = sweep(jax.jit(functools.partial(chain_error, encoder, vocoder)), source, 32)
     table = {}
     for stage in STAGES:
@@ -67,12 +70,13 @@ def evaluate_chain(encoder: Network, vocoder: Network, source: Source) -> dict[s
 def as_markdown(table: dict[str, dict], source: Source) -> str:
     """The table for people: one row a category, with how many sounds and kits stand behind it."""
     kits = np.array(source.kits)
+    labels = {"categories": "**mean of categories**", "sounds": "**mean of sounds**"}
     lines = ["| category | sounds | kits | CWAE | MCNN | chain |", "|---|---|---|---|---|---|"]
     for name in table["chain"]:
         chosen = np.ones(len(kits), bool)
         if name in source.categories:
             chosen = source.category == source.categories.index(name)
-        label = {"categories": "**mean of categories**", "sounds": "**mean of sounds**"}.get(name, name)
+        label = labels.get(name, name)
         cells = " | ".join(f"{table[stage][name]:.3f}" for stage in STAGES)
         lines.append(f"| {label} | {chosen.sum()} | {len(set(kits[chosen]))} | {cells} |")
     return "\n".join(lines)

@@ -55,9 +55,13 @@ class CwaeConfig:
     recon_reduction: str = "sum"
     log_floor: float = 1e-5  # not given; about -128 dB below the loudest mel value
     std_floor: float = 1e-3  # late frames are constant: without a floor they would divide by zero
-    # Differs from the paper when above 0: adds this much spectral convergence of the linear mel
-    # (eq. 11) to eq. 5, because the mean of a log-mel lies far below the mean in linear mel.
+    # Differs from the paper when above 0: two terms that eq. 5 lacks, each added with this weight.
+    # An MSE in log-mel counts a silent element as much as a loud one, and the mean of a log lies
+    # far below the mean in linear mel: kicks come back as near silence. The first term is the
+    # spectral convergence (eq. 11) of the linear mel. Its gradient fades where the estimate is too
+    # soft; the second, the squared log error weighted by the target's mel, pulls it up there.
     convergence_weight: float = 0.0
+    loudness_weight: float = 0.0
     compute_dtype: str = "float32"
 
     def __post_init__(self) -> None:
@@ -203,6 +207,22 @@ def reconstruction_error(x: jax.Array, estimate: jax.Array) -> jax.Array:
     return jnp.mean((x - estimate) ** 2, axis=(-2, -1))
 
 
+def linear_errors(
+    config: CwaeConfig, constants: dict, x: jax.Array, estimate: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Errors that count what is loud: standardised log-mels [b, frames, mels] twice -> 2 x [b].
+
+    Returns:
+      Spectral convergence of the linear mels (NDM eq. 11), and the squared log error weighted by
+      the target's linear mel, sum(mel d^2) / sum(mel) with d in nepers.
+    """
+    target, made = (to_mel(config, constants, a) for a in (x, estimate))
+    d = (x - estimate) * constants["scaler"]["std"][None]
+    power = jnp.sum(target * d * d, axis=(-2, -1))
+    loud = power / jnp.maximum(jnp.sum(target, axis=(-2, -1)), 1e-6)
+    return spectral_convergence(target, made), loud
+
+
 def loss(
     config: CwaeConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
@@ -223,10 +243,10 @@ def loss(
     weight = n * categories * devices if config.recon_reduction == "sum" else 1.0
     total = weight * mse + config.beta * d_z
     metrics = {"mse": mse, "mmd": d_z}
-    if config.convergence_weight:
-        mel, mel_estimate = (to_mel(config, variables["constants"], a) for a in (x, estimate))
-        metrics["sc"] = spectral_convergence(mel, mel_estimate).mean()
-        total = total + weight * config.convergence_weight * metrics["sc"]
+    if config.convergence_weight or config.loudness_weight:
+        sc, loud = (v.mean() for v in linear_errors(config, variables["constants"], x, estimate))
+        total = total + weight * (config.convergence_weight * sc + config.loudness_weight * loud)
+        metrics |= {"sc": sc, "loud": loud}
     return total, (changed["batch_stats"], {"loss": total, **metrics})
 
 
@@ -254,14 +274,13 @@ def fit(config: CwaeConfig, batches: Iterable[np.ndarray]) -> dict[str, Any]:
 def validate(
     config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
 ) -> dict[str, jax.Array]:
-    """Per sound: standardised MSE [b], spectral convergence of the linear mel [b], z [b, d]."""
+    """Per sound: standardised MSE [b], both `linear_errors` [b], z [b, latents]."""
     constants = variables["constants"]
     x = network_input(config, constants, audio)
     nets = {k: variables[k] for k in ("params", "batch_stats")}
     z, estimate = cast(Any, Cwae(config).apply(nets, x, one_hot(config, category)))
-    target = mel_spectrogram(to_float(audio), config.mel)
-    sc = spectral_convergence(target, to_mel(config, constants, estimate))
-    return {"mse": reconstruction_error(x, estimate), "sc": sc, "z": z}
+    sc, loud = linear_errors(config, constants, x, estimate)
+    return {"mse": reconstruction_error(x, estimate), "sc": sc, "loud": loud, "z": z}
 
 
 def summarise(
@@ -275,12 +294,17 @@ def summarise(
         if len(z) > 1:
             prior = rng.standard_normal(z.shape, dtype=np.float32)
             mmds.append(float(mmd2(jnp.asarray(z), jnp.asarray(prior), SCALES[config.kernel])))
-    mse, sc = float(values["mse"].mean()), float(values["sc"].mean())
-    d_z = float(np.mean(mmds or 0))
+    means = {k: float(values[k].mean()) for k in ("mse", "sc", "loud")}
     each = mean_by_category(values["sc"], category, config.categories)
-    out = {"mse": mse, "sc": sc, "mmd": d_z, **{f"sc/{k}": v for k, v in each.items()}}
+    d_z = float(np.mean(mmds or 0))
     # The per-sound mean, whatever the training's reduction: it must not depend on the set's size.
-    return {"loss": mse + config.convergence_weight * sc + config.beta * d_z, **out}
+    total = (
+        means["mse"]
+        + config.convergence_weight * means["sc"]
+        + config.loudness_weight * means["loud"]
+        + config.beta * d_z
+    )
+    return {"loss": total, **means, "mmd": d_z, **{f"sc/{k}": v for k, v in each.items()}}
 
 
 def calibrate(

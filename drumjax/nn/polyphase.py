@@ -8,8 +8,8 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 from flax.linen.dtypes import promote_dtype
+from jax import lax
 
 
 class Axis(NamedTuple):
@@ -181,7 +181,9 @@ def conv_transpose(
     ]
     taps = tuple(a.taps for a in axes)
     phases = phase_kernel(kernel, strides).reshape(*taps, kernel.shape[-2], -1)
-    edges = tuple((a.taps - 1 - a.first, a.last - (n - 1)) for a, n in zip(axes, sizes, strict=True))
+    edges = tuple(
+        (a.taps - 1 - a.first, a.last - (n - 1)) for a, n in zip(axes, sizes, strict=True)
+    )
     return interleave(correlate(x, jnp.flip(phases, tuple(range(dims))), edges), axes)
 
 

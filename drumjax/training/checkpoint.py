@@ -1,4 +1,4 @@
-"""Checkpoints: the only file that imports orbax. Latest and best are kept; loading never needs a device."""
+"""Checkpoints, latest and best, that open on any device; the only file that imports orbax."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from orbax.checkpoint import checkpoint_managers as policies
 from drumjax.errors import CheckpointError
 from drumjax.training.state import TrainState
 
-Composite, StandardSave, StandardRestore = ocp.args.Composite, ocp.args.StandardSave, ocp.args.StandardRestore
+Composite = ocp.args.Composite
+StandardSave, StandardRestore = ocp.args.StandardSave, ocp.args.StandardRestore
 
 
 class Checkpoints:
@@ -33,7 +34,9 @@ class Checkpoints:
             best_mode="min",
             preservation_policy=policies.AnyPreservationPolicy([latest, best]),
             cleanup_tmp_directories=not read_only,
+            create=not read_only,
             read_only=read_only,
+            save_interval_steps=0 if read_only else 1,
             enable_async_checkpointing=False,
         )
         names = ("model", "train", "config")
@@ -48,7 +51,9 @@ class Checkpoints:
         """The step of the lowest validation loss, or None."""
         return self._manager.best_step()
 
-    def save(self, state: TrainState, config: dict[str, Any], host: dict[str, Any], loss: float) -> None:
+    def save(
+        self, state: TrainState, config: dict[str, Any], host: dict[str, Any], loss: float
+    ) -> None:
         """Write the state at its step; an incomplete write never replaces an older checkpoint.
 
         Args:
@@ -74,8 +79,9 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except (OSError, ValueError) as error:
             raise CheckpointError(
-                f"Cannot write the checkpoint of step {step} to {self.workdir}: {_first_line(error)}. "
-                "Free some space and start again with the same command; it resumes at the previous one."
+                f"Cannot write the checkpoint of step {step} to {self.workdir}: "
+                f"{_first_line(error)}. Free some space and start again with the same command; "
+                "it resumes at the previous one."
             ) from error
 
     def config(self, step: int) -> dict[str, Any]:
@@ -107,8 +113,9 @@ class Checkpoints:
             return self._manager.restore(step, args=Composite(**items))
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
-                f"The checkpoint of step {step} in {self.workdir} cannot be read: {_first_line(error)}. "
-                f"Delete {self.workdir / 'checkpoints' / str(step)} to go on from an older one."
+                f"The checkpoint of step {step} in {self.workdir} cannot be read: "
+                f"{_first_line(error)}. Delete {self.workdir / 'checkpoints' / str(step)} "
+                "to go on from an older one."
             ) from error
 
 
@@ -123,6 +130,4 @@ def _first_line(error: BaseException) -> str:
 def _abstract(tree: Any) -> Any:
     """Shapes with a sharding: without one a checkpoint opens only on the devices that wrote it."""
     sharding = SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree
-    )
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree)

@@ -18,9 +18,7 @@ def base_config(model: str) -> ConfigDict:
     """Every field with its default; the model's own stand under `config[model]`."""
     kind, _ = MODELS[model]
     own = {
-        f.name: f.default
-        for f in dataclasses.fields(kind)
-        if f.name not in ("mel", "categories")
+        f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("mel", "categories")
     }
     mel = dataclasses.asdict(MelConfig())
     mel["f_max"] = mel["f_max"] or 0.5 * mel["sample_rate"]
@@ -34,7 +32,13 @@ def base_config(model: str) -> ConfigDict:
                 "path": "data/drums",  # what `drumjax prepare --output` made
                 "balanced": True,  # the same number of each category, or all as one pool
                 "per_category": 64,  # unbalanced: the whole batch
-                "augment": {"probability": 0.0, "speed": 0.0, "decay": 0.0, "tilt": 0.0, "layer": 0.0},
+                "augment": {
+                    "probability": 0.0,
+                    "speed": 0.0,
+                    "decay": 0.0,
+                    "tilt": 0.0,
+                    "layer": 0.0,
+                },
             },
             "train": {
                 "steps": 110_000,

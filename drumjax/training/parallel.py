@@ -53,10 +53,9 @@ def parallelise(build: Callable[[str | None], Update], mode: str) -> Callable[..
         )
         return lambda state, batch: step(state, jax.tree.map(split_devices, dict(batch)))
     mesh = jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
-    whole, shared = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, AXIS))
-    step = jax.jit(
-        build(None), in_shardings=(whole, shared), out_shardings=whole, donate_argnums=0
-    )
+    whole = NamedSharding(mesh, PartitionSpec())
+    shared = NamedSharding(mesh, PartitionSpec(None, AXIS))
+    step = jax.jit(build(None), in_shardings=(whole, shared), out_shardings=whole, donate_argnums=0)
 
     def run(state: TrainState, batch: dict[str, np.ndarray]):
         return step(jax.device_put(state, whole), jax.device_put(dict(batch), shared))

@@ -13,12 +13,18 @@ class Plateau(NamedTuple):
 
 
 def observe(
-    plateau: Plateau, loss: float, step: int, *, factor: float, patience: int, threshold: float = 1e-4
+    plateau: Plateau,
+    loss: float,
+    step: int,
+    *,
+    factor: float,
+    patience: int,
+    threshold: float = 1e-4,
 ) -> Plateau:
     """Take in one validation.
 
-    The threshold is absolute: losses with an unbiased MMD or a critic in them go below zero, where a
-    relative one never fires.
+    The threshold is absolute: losses with an unbiased MMD or a critic in them go below zero, where
+    a relative one never fires.
 
     Args:
       plateau: the memory so far.

@@ -19,7 +19,7 @@ class TrainState(NamedTuple):
 
 
 def adam(beta1: float = 0.9, beta2: float = 0.999) -> optax.GradientTransformation:
-    """Adam without a learning rate: the update multiplies by it, so that it can change at any step."""
+    """Adam without a learning rate: the update multiplies by it, so that it can change."""
     return optax.scale_by_adam(b1=beta1, b2=beta2)
 
 

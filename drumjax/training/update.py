@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from drumjax.errors import ConfigError
 from drumjax.models.objective import Batch, Loss, Objective, Variables
 from drumjax.training.state import TrainState, trained
 
@@ -16,7 +17,9 @@ Update = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 def learning_rate(
     peak: float, schedule: str, steps: int, warmup: int
 ) -> Callable[[jax.Array], jax.Array]:
-    """Learning rate by step: "constant" (the papers') or "cosine" down to zero, after a linear warm-up."""
+    """Learning rate by step: "constant" (the papers') or "cosine" to zero, after a warm-up."""
+    if schedule not in ("constant", "cosine"):
+        raise ConfigError(f"train.schedule must be constant or cosine, not {schedule!r}.")
 
     def rate(step: jax.Array) -> jax.Array:
         ramp = jnp.minimum(1.0, (step + 1) / max(warmup, 1))
@@ -38,10 +41,10 @@ def step_player(
         return loss.function({**variables, "params": params}, batch, key, axis_name)
 
     grads, (stats, metrics) = jax.grad(of, has_aux=True)(trained(variables, loss.trains))
-    metrics = {**metrics, "gradient_norm": optax.global_norm(grads)}
+    metrics = {**metrics, "gradient_norm": optax.tree.norm(grads)}
     if axis_name is not None:
         grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
-        metrics["gradient_norm"] = optax.global_norm(grads)
+        metrics["gradient_norm"] = optax.tree.norm(grads)
     return grads, stats, metrics
 
 

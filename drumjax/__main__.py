@@ -1,0 +1,57 @@
+"""The command line: `drumjax COMMAND …`; each command is imported when it is called."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from drumjax import __version__
+from drumjax.errors import DrumjaxError
+
+COMMANDS = {  # name: one line about it; `main(argv)` stands in drumjax/commands/NAME.py
+    "prepare": "turn folders of one-shots into a data set",
+    "train": "train a model, or go on with an earlier run",
+    "sample": "make new drum sounds as WAV files",
+    "evaluate": "measure how well held-out sounds come back",
+    "bench": "time this machine at training",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns 0 done, 1 unusable input, 2 wrong command line, 130 interrupted."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or [""]
+    if name in ("-h", "--help"):
+        print(usage())
+        return 0
+    if name == "--version":
+        print(f"drumjax {__version__}")
+        return 0
+    if name not in COMMANDS:
+        if name:
+            print(f"drumjax: there is no command {name!r}.", file=sys.stderr)
+        print(usage(), file=sys.stderr)
+        return 2
+    return run(name, rest)
+
+
+def run(name: str, argv: Sequence[str]) -> int:
+    """Run one command, and put its errors into a line for the user; returns the exit status."""
+    try:
+        return importlib.import_module(f"drumjax.commands.{name}").main(argv)
+    except DrumjaxError as error:
+        print(f"drumjax {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\ndrumjax {name}: interrupted; run the same command again.", file=sys.stderr)
+        return 130
+
+
+def usage() -> str:
+    """The commands, a line each."""
+    listed = [f"  {name:<10}{about}" for name, about in COMMANDS.items()]
+    head = "usage: drumjax COMMAND …   (python -m drumjax COMMAND … is the same)\n"
+    tail = "\ndrumjax COMMAND --help shows a command's flags; drumjax --version, the version."
+    return "\n".join([head, *listed, tail])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+# Sourced by the other scripts: makes .venv in the current directory and installs drumjax into it.
+# PYTHON names the interpreter that the environment is made with (python3).
+
+venv_python=.venv/bin/python
+
+stop() {
+  printf '%s\n' "$*" >&2
+  exit 1
+}
+
+# Says in one sentence what is wrong with the interpreter that would be used, if anything is.
+check_python() {
+  command -v "$1" >/dev/null 2>&1 ||
+    stop "There is no $1; install Python 3.11 or newer, or name one: PYTHON=/path/to/python3.12 bash $0"
+  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+    stop "drumjax needs Python 3.11 or newer, and $1 is $("$1" -V 2>&1); name a newer one: PYTHON=/path/to/python3.12 bash $0"
+}
+
+make_venv() {
+  local python=${PYTHON:-python3}
+  check_python "$python"
+  "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+    stop "$python cannot make virtual environments; install its venv module first, on Debian and Ubuntu with: sudo apt install python3-venv"
+  "$python" -m venv .venv || stop "The environment .venv cannot be made with $python; see the lines above."
+}
+
+# install EXTRA: does nothing if pyproject.toml is the one that was last installed with that extra.
+install() {
+  local stamp=.venv/installed-$1.toml
+  [ -x "$venv_python" ] && cmp -s pyproject.toml "$stamp" && return
+  "$venv_python" -m pip --version >/dev/null 2>&1 || make_venv
+  check_python "$venv_python"
+  echo "Installing into .venv (a few minutes on the first run) …"
+  "$venv_python" -m pip install -qq --disable-pip-version-check -e ".[$1]" ||
+    stop "The installation failed, see the lines above; run the same command again to go on."
+  cp pyproject.toml "$stamp"
+}
