@@ -238,7 +238,7 @@ def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path]:
         return FLAGS.config.to_dict(), Path(FLAGS.workdir)
     except OSError as error:
         raise ConfigError(
-            "The config file cannot be read; give one that exists: --config=configs/NAME.py[:variant]."
+            "The config file cannot be read; give one that exists, as --config=configs/NAME.py."
         ) from error
 
 
