@@ -33,9 +33,14 @@ from drumjax.training.state import TrainState, adam, create_state
 from drumjax.training.sweep import chunks, first_of_each, sweep
 from drumjax.training.update import learning_rate, make_update
 
-FLAGS = flags.FLAGS
-config_flags.DEFINE_config_file("config", None, "The experiment, as configs/NAME.py[:variant].")
-flags.DEFINE_string("workdir", None, "Where checkpoints, metrics, pictures and sounds go.")
+NEEDED = "both --config=configs/NAME.py[:variant] and --workdir=DIR are needed"
+USAGE = """usage: python -m drumjax.train --config=configs/NAME.py[:variant] --workdir=DIR
+
+  --config          the experiment and its variant: configs/cwae.py:small
+  --config.a.b=v    change a field of it: --config.train.steps=500 --config.data.path=DIR
+  --workdir         where checkpoints, metrics, pictures and sounds go; a run that is found
+                    there is continued
+"""
 
 
 class Stopped(KeyboardInterrupt):
@@ -150,9 +155,8 @@ def calibrate(objective: Objective, state: TrainState, source: Source, count: in
 
 def train(config: dict[str, Any], workdir: Path) -> TrainState:
     """Run an experiment, or go on with the one that `workdir` holds; returns the last state."""
-    claim(workdir, config)
+    check_workdir(workdir, config)
     source, held_out, sampler = load_data(config)
-    config = {**config, "categories": list(source.categories)}
     print(f"Training on {source.describe()}\n" + "\n".join(sampler.warnings()), flush=True)
 
     t = config["train"]
@@ -163,6 +167,8 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
     build = functools.partial(make_update, objective, optimiser, rate, config["seed"])
     run = parallelise(build, resolve_mode(t["parallel"], sampler.per_category))
     compiled = jax.jit(objective.validate)
+    claim_workdir(workdir, config)
+    config = {**config, "categories": list(source.categories)}
 
     checkpoints = Checkpoints(workdir)
     fresh = create_state(objective, optimiser, jax.random.key(config["seed"]))
@@ -213,39 +219,60 @@ def describe(step: int, values: dict[str, float]) -> str:
     return f"step {step}  validation: {listed}"
 
 
-def claim(workdir: Path, config: dict[str, Any]) -> None:
-    """Write the config into a fresh work directory, or check that it is the one found there."""
+def check_workdir(workdir: Path, config: dict[str, Any]) -> None:
+    """Refuse a work directory that holds a run of another config."""
     file = workdir / "config.json"
     if file.exists():
-        return check_same(config, json.loads(file.read_text()), str(workdir))
-    workdir.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(config, indent=2) + "\n")
+        check_same(config, json.loads(file.read_text()), str(workdir))
+
+
+def claim_workdir(workdir: Path, config: dict[str, Any]) -> None:
+    """Write the config into a fresh work directory; only once everything else accepted it."""
+    file = workdir / "config.json"
+    if file.exists():
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(
+            f"{workdir} cannot be written to ({error.strerror}); choose another --workdir."
+        ) from error
 
 
 def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path]:
-    """The config and the work directory of a command line.
+    """The config and the work directory of a command line, program name first.
 
     Raises:
       flags.Error: the command line is wrong.
       ConfigError: there is no such config or variant.
     """
+    values = flags.FlagValues()
+    argv = list(argv)
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    flags.DEFINE_string("workdir", None, "", flag_values=values)
     try:
-        FLAGS(list(argv))
-        if FLAGS.config is None or FLAGS.workdir is None:
-            raise flags.Error(
-                "both --config=configs/NAME.py[:variant] and --workdir=DIR are needed"
-            )
-        return FLAGS.config.to_dict(), Path(FLAGS.workdir)
+        values(argv)
+        if values["config"].value is None or values["workdir"].value is None:
+            raise flags.Error(NEEDED)
+        return values["config"].value.to_dict(), Path(values["workdir"].value)
     except OSError as error:
+        named = [a.partition("=")[2] for a in argv if a.startswith(("--config=", "-config="))]
         raise ConfigError(
-            "The config file cannot be read; give one that exists, as --config=configs/NAME.py."
+            f"The config file {', '.join(named)} cannot be read; give --config=configs/NAME.py."
         ) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise flags.Error(str(error).splitlines()[0]) from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and train; returns the exit status."""
+    argv = sys.argv if argv is None else argv
+    if {"-h", "--help"} & set(argv):
+        print(USAGE, end="")
+        return 0
     try:
-        train(*read_flags(sys.argv if argv is None else argv))
+        train(*read_flags(argv))
     except flags.Error as error:
         print(f"drumjax train: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-
 from drumjax.audio import spectral_losses as losses
 from drumjax.audio.mel import MelConfig, mel_spectrogram
 

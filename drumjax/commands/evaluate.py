@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(argv)
+    from drumjax.commands.folders import make_folder
     from drumjax.data.source import load_source
     from drumjax.errors import DataError
     from drumjax.evals.load import load_pair
@@ -48,8 +48,7 @@ def main(argv: Sequence[str]) -> int:
     text = as_markdown(table, source)
     print(text)
     if args.output:
-        output = Path(args.output)
-        output.mkdir(parents=True, exist_ok=True)
+        output = make_folder(args.output)
         (output / "report.json").write_text(json.dumps(table, indent=2) + "\n")
         (output / "report.md").write_text(text + "\n")
     return 0

@@ -2,11 +2,10 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from drumjax.errors import ConfigError, DataError
+from drumjax.errors import ConfigError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,20 +61,16 @@ def main(argv: Sequence[str]) -> int:
     if args.count < 1 or args.seed < 0:
         raise ConfigError("--count must be at least 1 and --seed must not be negative.")
     from drumjax.audio.files import write_audio
+    from drumjax.commands.folders import make_folder
     from drumjax.evals.generation import draw_codes, render
     from drumjax.evals.load import load_pair
     from drumjax.evals.pictures import draw_contact_sheet, to_ceiling
 
     encoder, vocoder = load_pair(args.cwae, args.mcnn, args.checkpoint)
     known, mel = encoder.config.categories, encoder.config.mel
-    output, sheet, silent = Path(args.output), {}, 0
+    sheet, silent = {}, 0
     names = chosen(args.category, known)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"{output} cannot be made ({error.strerror}); choose another --output."
-        ) from error
+    output = make_folder(args.output)
     for name in names:
         index = known.index(name)
         z = draw_codes(encoder, index, args.count, args.seed, args.prior)

@@ -7,7 +7,4 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     from drumjax import train
 
-    if {"-h", "--help"} & set(argv):
-        print(train.__doc__, train.FLAGS.module_help(train), sep="\n")
-        return 0
     return train.main(["drumjax train", *argv])  # absl expects the program's name in front

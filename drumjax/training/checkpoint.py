@@ -1,10 +1,13 @@
 """Checkpoints, latest and best, that open on any device; the only file that imports orbax."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -41,7 +44,8 @@ class Checkpoints:
         )
         names = ("model", "train", "config")
         self.workdir = Path(workdir)
-        self._manager = ocp.CheckpointManager(directory, options=options, item_names=names)
+        with _quiet():
+            self._manager = ocp.CheckpointManager(directory, options=options, item_names=names)
 
     def latest_step(self) -> int | None:
         """The newest complete checkpoint's step, or None."""
@@ -75,12 +79,13 @@ class Checkpoints:
             config=ocp.args.JsonSave({"config": config, "host": host}),
         )
         try:
-            self._manager.save(step, args=args, metrics={"loss": float(loss)}, force=True)
-            self._manager.wait_until_finished()
+            with _quiet():
+                self._manager.save(step, args=args, metrics={"loss": float(loss)}, force=True)
+                self._manager.wait_until_finished()
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"Cannot write the checkpoint of step {step} to {self.workdir}: "
-                f"{_first_line(error)}. Free some space and start again with the same command; "
+                f"{_reason(error)}. Free some space and start again with the same command; "
                 "it resumes at the previous one."
             ) from error
 
@@ -110,11 +115,12 @@ class Checkpoints:
 
     def _restore(self, step: int, **items: Any) -> Any:
         try:
-            return self._manager.restore(step, args=Composite(**items))
+            with _quiet():
+                return self._manager.restore(step, args=Composite(**items))
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"The checkpoint of step {step} in {self.workdir} cannot be read: "
-                f"{_first_line(error)}. Delete {self.workdir / 'checkpoints' / str(step)} "
+                f"{_reason(error)}. Delete {self.workdir / 'checkpoints' / str(step)} "
                 "to go on from an older one."
             ) from error
 
@@ -123,8 +129,21 @@ def _loss(metrics: dict[str, float]) -> float:
     return metrics["loss"]
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _reason(error: BaseException) -> str:
+    """The end of the first line: orbax and tensorstore put paths in front and the reason last."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else f"... {line[-200:]}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep orbax from logging a traceback of each failure that it also raises."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _abstract(tree: Any) -> Any:

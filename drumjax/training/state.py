@@ -32,7 +32,7 @@ def create_state(
     objective: Objective, optimiser: optax.GradientTransformation, key: jax.Array
 ) -> TrainState:
     """A fresh state at step 0."""
-    variables = objective.init(key)
+    variables = jax.jit(objective.init)(key)
     states = {
         player: optimiser.init(trained(variables, loss.trains))
         for player, loss in objective.losses.items()

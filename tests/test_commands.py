@@ -1,0 +1,170 @@
+"""`sample`, `evaluate` and `bench` from their command lines, with networks that never trained."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from test_evals import write_run
+from tiny import MEL, NAMES, bursts
+
+from drumjax.commands import bench, evaluate, sample
+from drumjax.data import source as source_module
+from drumjax.errors import CheckpointError, ConfigError, DataError
+from drumjax.evals.load import load_pair
+from drumjax.evals.reconstruction import chain_error
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for model in ("cwae", "mcnn"):
+        write_run(folder / model, model, 1, (0.5,))
+    return folder
+
+
+@pytest.fixture
+def made(runs, tmp_path):
+    """Runs `sample` into a folder; returns {file name: bytes}."""
+
+    def make(name, *options):
+        networks = [f"--{model}={runs / model}" for model in ("cwae", "mcnn")]
+        output = tmp_path / name
+        assert sample.main([*networks, f"--output={output}", "--prior=normal", *options]) == 0
+        return {path.name: path.read_bytes() for path in sorted(output.iterdir())}
+
+    return make
+
+
+def test_files_are_named_by_category_and_number(made, tmp_path):
+    files = made("x", "--category=all", "--count=2", "--bits=24")
+    wavs = [f"drumjax_{name}_{i:02d}.wav" for name in NAMES for i in (1, 2)]
+    assert sorted(files) == sorted([*wavs, "contact_sheet.png"])
+    assert files["contact_sheet.png"].startswith(b"\x89PNG")
+    peaks = []
+    for name in wavs:
+        info = soundfile.info(tmp_path / "x" / name)
+        assert (info.subtype, info.samplerate, info.frames) == ("PCM_24", 22050, MEL.num_samples)
+        peaks.append(np.abs(soundfile.read(tmp_path / "x" / name)[0]).max())
+    assert max(peaks) == pytest.approx(10 ** (-0.1 / 20), abs=1e-5)
+    assert len({files[name] for name in wavs}) == len(wavs)
+
+
+def test_a_seed_is_its_sounds(made):
+    first, again, other = (
+        made(n, "--count=2", f"--seed={s}") for n, s in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert first == again
+    sounds = [name for name in first if name.endswith(".wav")]
+    assert all(first[name] != other[name] for name in sounds)
+
+
+def test_a_longer_run_begins_with_the_shorter_one(made):
+    few, many = (made(str(n), "--category=snare", f"--count={n}") for n in (2, 4))
+    names = [f"drumjax_snare_{i:02d}.wav" for i in range(1, 5)]
+    assert [name for name in many if name.endswith(".wav")] == names
+    assert [few[name] for name in names[:2]] == [many[name] for name in names[:2]]
+
+
+def test_one_category_has_the_sounds_it_has_among_all(made):
+    alone, among = made("a", "--category=clap", "--count=1"), made("b", "--count=1")
+    assert alone["drumjax_clap_01.wav"] == among["drumjax_clap_01.wav"]
+
+
+def test_unknown_category_names_the_known_ones(made):
+    with pytest.raises(ConfigError, match=r"'cowbell'; .*kick, snare, clap"):
+        made("x", "--category=cowbell")
+
+
+@pytest.mark.parametrize("option", ["--count=0", "--seed=-1"])
+def test_numbers_out_of_range_are_refused(made, option):
+    with pytest.raises(ConfigError, match=r"--count must be at least 1"):
+        made("x", option)
+
+
+def test_output_that_is_a_file_is_refused(made, tmp_path):
+    (tmp_path / "x").write_text("")
+    with pytest.raises(DataError, match="choose another --output"):
+        made("x")
+
+
+def test_networks_that_are_not_there_are_named(made, tmp_path):
+    with pytest.raises(CheckpointError, match="holds no checkpoints"):
+        made("x", f"--mcnn={tmp_path / 'none'}")
+
+
+@pytest.mark.parametrize("command", [sample, evaluate])
+def test_missing_flags_are_a_wrong_command_line(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        command.main([])
+    assert caught.value.code == 2
+    assert "--cwae" in capsys.readouterr().err
+
+
+# evaluate
+
+
+@pytest.fixture
+def held_out(monkeypatch):
+    """Noise bursts in place of a prepared data set; its validation split."""
+    splits = {"validation": bursts(3, 4, 2), "train": bursts(2, 2, 2, seed=1)}
+    monkeypatch.setattr(source_module, "load_source", lambda path, split: splits[split])
+    return splits["validation"]
+
+
+def test_report_holds_the_means_of_the_sounds(runs, held_out, tmp_path, capsys):
+    networks = [f"--{model}={runs / model}" for model in ("cwae", "mcnn")]
+    output = tmp_path / "report"
+    assert evaluate.main([*networks, "--data=set", f"--output={output}"]) == 0
+    table = json.loads((output / "report.json").read_text())
+    text = (output / "report.md").read_text()
+    assert capsys.readouterr().out == text
+
+    pair = load_pair(runs / "cwae", runs / "mcnn")
+    values = jax.jit(lambda a, c: chain_error(*pair, a, c))(held_out.audio, held_out.category)
+    for stage in ("cwae", "mcnn", "chain"):
+        each = np.asarray(values[stage], np.float64)
+        means = [each[held_out.category == i].mean() for i in range(3)]
+        expected = [*means, np.mean(means), each.mean()]
+        assert list(table[stage]) == [*NAMES, "categories", "sounds"]
+        np.testing.assert_allclose(list(table[stage].values()), expected, rtol=1e-3)
+    assert f"| snare | 4 | 2 | {table['cwae']['snare']:.3f} |" in text
+
+
+def test_data_of_other_categories_are_refused(runs, held_out, monkeypatch):
+    other = held_out._replace(categories=("kick", "snare", "tom"))
+    monkeypatch.setattr(source_module, "load_source", lambda path, split: other)
+    networks = [f"--{model}={runs / model}" for model in ("cwae", "mcnn")]
+    with pytest.raises(DataError, match=r"other categories .*kick, snare, clap"):
+        evaluate.main([*networks, "--data=set"])
+
+
+def test_data_that_are_no_data_set_are_named(runs, tmp_path):
+    networks = [f"--{model}={runs / model}" for model in ("cwae", "mcnn")]
+    with pytest.raises(DataError, match="no prepared data set"):
+        evaluate.main([*networks, f"--data={tmp_path}"])
+
+
+# bench
+
+
+def test_bench_times_a_step(tmp_path, capsys):
+    (tmp_path / "mcnn.py").write_text(
+        "import tiny\n\n\ndef get_config(variant):\n    return tiny.get_config('mcnn')\n"
+    )
+    file = tmp_path / "bench.json"
+    options = ["--model=mcnn", "--variant=x", "--runs=1", "--batch=2", "--peak=1", f"--json={file}"]
+    assert bench.main([f"--configs={tmp_path}", *options]) == 0
+    [row] = json.loads(file.read_text())
+    assert (row["model"], row["variant"], row["batch"]) == ("mcnn", "x", 22)  # 11 categories
+    assert row["seconds"] > 0
+    assert row["sounds_per_second"] == pytest.approx(22 / row["seconds"])
+    assert row["gflop"] > 0
+    assert row["gflop_per_second"] == pytest.approx(row["gflop"] / row["seconds"])
+    assert "% of the peak" in capsys.readouterr().out
+
+
+def test_bench_without_configs_says_where_they_belong(tmp_path):
+    with pytest.raises(ConfigError, match="--configs"):
+        bench.main([f"--configs={tmp_path}"])

@@ -1,0 +1,313 @@
+"""The CWAE: the paper's sizes, eq. 5 recomputed in NumPy, the scaler, and what a config may say."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_nn_mmd import double_loop
+from tiny import CWAE, NAMES, batch_of, bursts, get_config
+
+from drumjax.audio.mel import Scaler, log_mel, mel_spectrogram, standardise, unstandardise
+from drumjax.errors import ConfigError
+from drumjax.models import build_objective, cwae, mel_config, model_config
+from drumjax.models.objective import merge_categories, split_categories, to_float
+from drumjax.nn.mmd import SCALES
+
+N = 4
+KEY = 5
+
+
+@pytest.fixture(scope="module")
+def source():
+    return bursts(6, 6, 6)
+
+
+@pytest.fixture(scope="module")
+def fitted(source):
+    """Variables whose scaler is measured."""
+    constants = cwae.fit(CWAE, [source.audio[:10], source.audio[10:]])
+    return {**jax.jit(lambda key: cwae.init(CWAE, key))(jax.random.key(3)), "constants": constants}
+
+
+@pytest.fixture(scope="module")
+def outputs(source, fitted):
+    """x, x^ and z of one batch in training mode: what eq. 5 is made of."""
+
+    def run(audio, category):
+        x = cwae.network_input(CWAE, fitted["constants"], audio)
+        nets = {k: fitted[k] for k in ("params", "batch_stats")}
+        labels = cwae.one_hot(CWAE, category)
+        (z, estimate), _ = cwae.Cwae(CWAE).apply(nets, x, labels, True, mutable=["batch_stats"])
+        return x, estimate, z
+
+    batch = batch_of(source, N)
+    flat = [merge_categories(jnp.asarray(batch[k])) for k in ("audio", "category")]
+    return [np.asarray(a, np.float64) for a in jax.jit(run)(*flat)], np.asarray(flat[1])
+
+
+def shapes_of_the_chain():
+    """Shapes at the paper's size: of the variables, the outputs and each convolution's output."""
+    config = cwae.CwaeConfig()
+    model = cwae.Cwae(config)
+    x, category = jnp.zeros((2, 86, 512)), jnp.zeros((2, 11))
+
+    def run(key):
+        variables = model.init(key, x, category, train=True)
+        wanted = lambda module, _: "Conv" in type(module).__name__  # noqa: E731
+        out, seen = model.apply(variables, x, category, capture_intermediates=wanted)
+        return variables, out, seen["intermediates"]
+
+    return jax.eval_shape(run, jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def chain():
+    return shapes_of_the_chain()
+
+
+# The paper's network
+
+
+def test_sizes_of_the_chain(chain):
+    _, (z, estimate), seen = chain
+
+    def conv(half, name):
+        return [v["__call__"][0].shape for k, v in sorted(seen[half].items()) if name in k]
+
+    down, up = conv("encoder", "Conv"), conv("decoder", "ConvTranspose")
+    assert down == [(2, 171, 43, 32), (2, 57, 22, 64), (2, 19, 11, 128)]
+    assert up == [(2, 57, 22, 64), (2, 171, 43, 32), (2, 512, 86, 1)]
+    assert z.shape == (2, 64)
+    assert estimate.shape == (2, 86, 512)
+    assert cwae.CwaeConfig().sizes == [(512, 86), (171, 43), (57, 22), (19, 11)]
+
+
+def test_parameter_counts(chain):
+    params = chain[0]["params"]
+
+    def count(tree):
+        return sum(int(np.prod(a.shape)) for a in jax.tree.leaves(tree))
+
+    flat = 19 * 11 * 128
+    encoder = 55 * (1 * 32 + 32 * 64 + 64 * 128) + 2 * 11 * (32 + 64 + 128)
+    encoder += (flat + 1) * 1024 + (1024 + 1) * 512 + (512 + 1) * 64
+    decoder = (64 + 11 + 1) * 512 + (512 + 1) * 1024 + (1024 + 1) * flat
+    decoder += 55 * (128 * 64 + 64 * 32 + 32 * 1) + 1 + 2 * 11 * (64 + 32)
+    assert count(params["encoder"]) == encoder
+    assert count(params["decoder"]) == decoder
+
+
+def test_decoder_depends_on_the_category(fitted):
+    z = jnp.zeros((3, CWAE.latents))
+    mels = np.asarray(cwae.decode(CWAE, fitted, z, jnp.eye(3)))
+    assert mels.shape == (3, CWAE.mel.frames, CWAE.mel.n_mels)
+    assert np.abs(mels[0] - mels[1]).max() > 1e-4
+
+
+def test_bfloat16_stays_near_float32(source, fitted):
+    half = dataclasses.replace(CWAE, compute_dtype="bfloat16")
+    args = source.audio[:6], source.category[:6]
+    z, other = (np.asarray(cwae.encode(c, fitted, *args)) for c in (CWAE, half))
+    assert other.dtype == np.float32
+    assert 0 < np.abs(z - other).max() < 0.05 * np.abs(z).max()
+
+
+# Eq. 5
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("kernel", ["imq7", "imq1"])
+def test_loss_is_equation_5(source, fitted, outputs, reduction, kernel):
+    (x, estimate, z), category = outputs
+    config = dataclasses.replace(CWAE, recon_reduction=reduction, kernel=kernel)
+    batch = batch_of(source, N)
+    total, (_, metrics) = jax.jit(
+        lambda b: cwae.loss(config, fitted, b, jax.random.key(KEY), None)
+    )(batch)
+
+    prior = np.asarray(jax.random.normal(jax.random.key(KEY), (3, N, CWAE.latents)))
+    each = [double_loop(z[category == i], prior[i], SCALES[kernel]) for i in range(3)]
+    errors = [((a - b) ** 2).mean() for a, b in zip(x, estimate, strict=True)]
+    first = sum(errors) if reduction == "sum" else sum(errors) / len(errors)
+    np.testing.assert_allclose(total, first + 10.0 * np.mean(each), rtol=1e-5)
+    np.testing.assert_allclose(metrics["loss"], total)
+    np.testing.assert_allclose(metrics["mmd"], np.mean(each), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(metrics["mse"], np.mean(errors), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("convergence", "loudness"), [(0.7, 0.0), (0.0, 0.3), (0.7, 0.3)])
+def test_weights_add_what_counts_the_loud(source, fitted, outputs, convergence, loudness):
+    """Eq. 11 of the linear mels, and the squared log error weighted by the target's mel."""
+    (x, estimate, _), _ = outputs
+    batch = batch_of(source, N)
+    weights = {"convergence_weight": convergence, "loudness_weight": loudness}
+    config = dataclasses.replace(CWAE, recon_reduction="mean", **weights)
+    total, (_, metrics) = jax.jit(
+        lambda b: cwae.loss(config, fitted, b, jax.random.key(KEY), None)
+    )(batch)
+
+    scaler = {k: np.asarray(v, np.float64) for k, v in fitted["constants"]["scaler"].items()}
+    logs, guesses = (a * scaler["std"] + scaler["mean"] for a in (x, estimate))
+    sc, loud = [], []
+    for log, guess in zip(logs, guesses, strict=True):
+        mel, made = (np.maximum(np.exp(a) - CWAE.log_floor, 0.0) for a in (log, guess))
+        sc.append(np.linalg.norm(mel - made) / np.linalg.norm(mel))
+        loud.append((mel * (log - guess) ** 2).sum() / mel.sum())
+    np.testing.assert_allclose(metrics["sc"], np.mean(sc), rtol=1e-4)
+    np.testing.assert_allclose(metrics["loud"], np.mean(loud), rtol=1e-4)
+    added = total - metrics["mse"] - 10.0 * metrics["mmd"]
+    np.testing.assert_allclose(
+        added, convergence * np.mean(sc) + loudness * np.mean(loud), rtol=1e-4
+    )
+
+
+def test_categories_of_a_batch_are_told_apart_again(rng):
+    x = rng.standard_normal((3, 4, 5))
+    merged = merge_categories(x)
+    np.testing.assert_array_equal(merged[:3], x[:, 0])  # the first sound of each category
+    np.testing.assert_array_equal(split_categories(merged, 3), x)
+
+
+def test_sixteen_bit_sound_is_scaled_to_one():
+    x = jnp.array([-32767, 0, 32767], jnp.int16)
+    np.testing.assert_array_equal(to_float(x), [-1.0, 0.0, 1.0])
+    y = jnp.array([0.25])
+    assert to_float(y) is y
+
+
+# Scaler, validation, latent statistics
+
+
+def test_training_set_is_standardised(source, fitted):
+    x = np.asarray(cwae.network_input(CWAE, fitted["constants"], source.audio), np.float64)
+    logs = np.asarray(log_mel(mel_spectrogram(to_float(jnp.asarray(source.audio)), CWAE.mel)))
+    moves = logs.std(axis=0) > 1e-2
+    assert moves.mean() > 0.9
+    np.testing.assert_allclose(x.mean(axis=0)[moves], 0.0, atol=1e-3)
+    np.testing.assert_allclose(x.std(axis=0)[moves], 1.0, atol=1e-3)
+
+
+def test_standardisation_is_undone(source, fitted):
+    target = mel_spectrogram(to_float(jnp.asarray(source.audio[:4])), CWAE.mel)
+    x = cwae.network_input(CWAE, fitted["constants"], source.audio[:4])
+    np.testing.assert_allclose(
+        cwae.to_mel(CWAE, fitted["constants"], x), target, rtol=1e-3, atol=1e-6
+    )
+    scaler = Scaler(**fitted["constants"]["scaler"])
+    np.testing.assert_allclose(standardise(unstandardise(x, scaler), scaler), x, atol=2e-3)
+
+
+def test_decoded_mel_is_never_negative(fitted):
+    low = jnp.full((1, CWAE.mel.frames, CWAE.mel.n_mels), -1e3)
+    assert np.all(np.asarray(cwae.to_mel(CWAE, fitted["constants"], low)) == 0.0)
+
+
+def test_validation_values_and_their_summary(source, fitted):
+    values = jax.jit(lambda a, c: cwae.validate(CWAE, fitted, a, c))(source.audio, source.category)
+    values = {k: np.asarray(v) for k, v in values.items()}
+    z = cwae.encode(CWAE, fitted, source.audio, source.category)
+    np.testing.assert_allclose(values["z"], z, rtol=1e-4, atol=1e-5)
+    mel = cwae.reconstruct(CWAE, fitted, source.audio, source.category)["mel"]
+    target = np.asarray(mel_spectrogram(to_float(jnp.asarray(source.audio)), CWAE.mel))
+    ratios = [np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(target, mel, strict=True)]
+    np.testing.assert_allclose(values["sc"], ratios, rtol=1e-4)
+
+    out = cwae.summarise(CWAE, values, source.category)
+    assert out["sc"] == pytest.approx(np.mean(ratios), rel=1e-4)
+    assert out["sc/snare"] == pytest.approx(np.mean(ratios[6:12]), rel=1e-4)
+    assert out["loss"] == pytest.approx(out["mse"] + 10 * out["mmd"])
+    weighted = dataclasses.replace(CWAE, convergence_weight=0.5, loudness_weight=2.0, beta=1.0)
+    other = cwae.summarise(weighted, values, source.category)
+    expected = out["mse"] + 0.5 * out["sc"] + 2.0 * out["loud"] + out["mmd"]
+    assert other["loss"] == pytest.approx(expected)
+    draws = np.random.default_rng(0)
+    each = [
+        double_loop(
+            values["z"][source.category == i],
+            draws.standard_normal((6, 4), dtype=np.float32),
+            SCALES["imq7"],
+        )
+        for i in range(3)
+    ]
+    assert out["mmd"] == pytest.approx(np.mean(each), rel=1e-3, abs=1e-6)
+
+
+def test_summary_bears_a_category_without_or_with_one_sound():
+    values = {"mse": np.ones(3), "sc": np.array([0.1, 0.2, 0.6]), "loud": np.ones(3)}
+    values["z"] = np.zeros((3, 4), np.float32)
+    out = cwae.summarise(CWAE, values, np.array([0, 0, 2]))
+    assert "sc/snare" not in out
+    assert out["sc/clap"] == pytest.approx(0.6)
+    assert np.isfinite(out["loss"])
+
+
+def test_latent_gaussians_are_measured(source, fitted):
+    z = np.asarray(cwae.encode(CWAE, fitted, source.audio, source.category), np.float64)
+    chunks = [(source.audio[i : i + 9], source.category[i : i + 9]) for i in (0, 9)]
+    constants = cwae.calibrate(CWAE, fitted, chunks)
+    assert constants["scaler"] is fitted["constants"]["scaler"]
+    for i in range(3):
+        own = z[source.category == i]
+        full = np.cov(own.T)
+        share = 6 / (2 * CWAE.latents)  # six sounds, four latents: keep three quarters
+        expected = share * full + (1 - share) * np.diag(np.diag(full))
+        np.testing.assert_allclose(
+            constants["latents"]["mean"][i], own.mean(0), rtol=1e-4, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            constants["latents"]["covariance"][i], expected, rtol=1e-3, atol=1e-7
+        )
+
+
+def test_latent_gaussians_of_an_empty_category_are_the_prior(source, fitted):
+    rows = source.category != 1
+    constants = cwae.calibrate(CWAE, fitted, [(source.audio[rows], source.category[rows])])
+    np.testing.assert_array_equal(constants["latents"]["mean"][1], np.zeros(4))
+    np.testing.assert_array_equal(constants["latents"]["covariance"][1], np.eye(4))
+
+
+# What a config may say
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("kernel", "rbf", "imq7"),
+        ("recon_reduction", "max", "sum or mean"),
+        ("compute_dtype", "float16", "bfloat16"),
+    ],
+)
+def test_values_that_no_network_has_are_refused(field, value, named):
+    with pytest.raises(ConfigError, match=named):
+        dataclasses.replace(CWAE, **{field: value})
+
+
+def test_config_becomes_a_frozen_dataclass():
+    config = get_config("cwae").to_dict()
+    made = model_config(config, list(NAMES))
+    own = {"channels": (2, 3), "hidden": (8,), "mel": mel_config(config)}
+    assert made == dataclasses.replace(CWAE, **own)
+    assert hash(made)
+
+
+def test_unknown_field_is_named_with_the_known_ones():
+    config = get_config("cwae").to_dict()
+    config["cwae"]["latent"] = 4
+    with pytest.raises(ConfigError, match=r"no field latent; it has .*latents"):
+        model_config(config, NAMES)
+
+
+@pytest.mark.parametrize("build", [model_config, build_objective])
+def test_unknown_model_is_named_with_the_known_ones(build):
+    config = {**get_config("cwae").to_dict(), "model": "cvae"}
+    with pytest.raises(ConfigError, match=r"'cvae'.*cwae, mcnn"):
+        build(config, NAMES)
+
+
+@pytest.mark.parametrize("build", [model_config, build_objective])
+def test_model_without_its_section_is_refused(build):
+    config = {**get_config("cwae").to_dict(), "model": "mcnn"}
+    with pytest.raises(ConfigError, match="mcnn"):
+        build(config, NAMES)

@@ -1,0 +1,312 @@
+"""The training loop from its command line: resume, refusals, interruption, and what it leaves."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from tiny import MEL, bursts
+
+from drumjax import train
+from drumjax.training.checkpoint import Checkpoints
+
+# ml_collections loads a config file in Python's old way.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+CONFIGS = Path(__file__).parent
+SPLITS = {"train": bursts(7, 9, 8), "validation": bursts(2, 2, 3, seed=1)}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def noise():
+    """Noise bursts in place of a prepared data set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "load_source", lambda path, split: SPLITS[split])
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_once(tmp_path_factory):
+    """Each run compiles anew, as each process would; here all but the first find it on disk."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.1), strict=True):
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def run(workdir, *options, model="cwae", config=None):
+    config = config or f"{CONFIGS / 'tiny.py'}:{model}"
+    return call(f"--config={config}", f"--workdir={workdir}", *options)
+
+
+def call(*options):
+    """The exit status of a command line."""
+    return train.main(["train", *options])
+
+
+def rows(workdir, split):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["split"] == split]
+
+
+def saved(workdir, step):
+    """Every array of a checkpoint as saved, by its path."""
+    import orbax.checkpoint as ocp
+
+    folder = Path(workdir).absolute() / "checkpoints" / str(step)
+    with ocp.StandardCheckpointer() as reader:
+        trees = {item: reader.restore(folder / item) for item in ("model", "train")}
+    return {jax.tree_util.keystr(k): np.asarray(v) for k, v in jax.tree.leaves_with_path(trees)}
+
+
+@pytest.fixture(scope="module")
+def six(tmp_path_factory):
+    """Six steps in one go."""
+    workdir = tmp_path_factory.mktemp("runs") / "six"
+    assert run(workdir, "--config.train.steps=6") == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory):
+    """Three steps."""
+    workdir = tmp_path_factory.mktemp("runs") / "three"
+    assert run(workdir) == 0
+    return workdir
+
+
+@pytest.fixture
+def again(three, tmp_path):
+    """A copy of the three steps, to do something to."""
+    return shutil.copytree(three, tmp_path / "run")
+
+
+def test_three_steps_and_three_more_are_six(six, again, capsys):
+    assert run(again, "--config.train.steps=6") == 0
+    assert "Going on from step 3." in capsys.readouterr().out
+    ours, theirs = saved(again, 6), saved(six, 6)
+    assert ours.keys() == theirs.keys()
+    assert any("optimiser" in name for name in ours)
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+    assert [row["step"] for row in rows(again, "train")] == [1, 2, 3, 4, 5, 6]
+    kept = [{k: v for k, v in r.items() if k != "sounds_per_second"} for r in rows(six, "train")]
+    for row, expected in zip(rows(again, "train"), kept, strict=True):
+        assert {k: v for k, v in row.items() if k != "sounds_per_second"} == expected
+
+
+def test_steps_changed_something(three, six):
+    before, after = saved(three, 3), saved(six, 6)
+    moved = [name for name in after if "params" in name and np.any(before[name] != after[name])]
+    assert any("encoder" in name for name in moved)
+    assert any("decoder" in name for name in moved)
+
+
+def test_finished_run_has_nothing_to_do(again):
+    before = (again / "metrics.jsonl").read_text()
+    assert run(again) == 0
+    assert (again / "metrics.jsonl").read_text() == before
+
+
+def test_metrics_of_both_splits(six):
+    [last] = rows(six, "validation")
+    assert last["step"] == 6
+    assert {"loss", "mse", "sc", "mmd", "sc/kick", "sc/snare", "sc/clap"} <= last.keys()
+    terms = {"loss", "mse", "mmd", "gradient_norm", "sounds_per_second"}
+    assert all(terms <= row.keys() for row in rows(six, "train"))
+    assert list((six / "events").iterdir())
+
+
+def test_validation_leaves_a_picture_and_sounds(six):
+    folder = six / "validation"
+    assert (folder / "step_000006.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("kick", "snare", "clap"):
+        for kind in ("original", "reconstruction"):
+            sound, rate = soundfile.read(folder / f"{name}_{kind}.wav")
+            assert (len(sound), rate) == (MEL.num_samples, MEL.sample_rate)
+            assert np.abs(sound).max() == pytest.approx(10 ** (-0.1 / 20), abs=1e-3)
+
+
+def test_checkpoint_holds_what_loading_needs(six):
+    checkpoints = Checkpoints(six, read_only=True)
+    kept = checkpoints.config(6)
+    checkpoints.close()
+    assert kept["config"]["categories"] == ["kick", "snare", "clap"]
+    assert kept["config"]["cwae"]["latents"] == 4
+    [row] = rows(six, "validation")
+    assert kept["host"]["plateau"]["best"] == pytest.approx(row["loss"], rel=1e-6)
+
+
+def test_plateau_lowers_the_rate_and_survives_a_restart(tmp_path, monkeypatch):
+    """Validations that never improve: the second one, two epochs on, divides the rate by four."""
+    monkeypatch.setattr(train, "validate", lambda *_: {"loss": 1.0})
+    monkeypatch.setattr(train, "write_validation", lambda *_: None)
+    options = ["--config.train.plateau_patience=1", "--config.train.plateau_factor=0.25"]
+    options.append("--config.train.validate_every=2")  # an epoch is 24 sounds, two steps of 12
+    assert run(tmp_path / "x", *options, "--config.train.steps=4") == 0
+    assert saved(tmp_path / "x", 2)["['train']['lr_scale']"] == 1.0
+    assert saved(tmp_path / "x", 4)["['train']['lr_scale']"] == 0.25
+    assert run(tmp_path / "x", *options, "--config.train.steps=6") == 0
+    assert saved(tmp_path / "x", 6)["['train']['lr_scale']"] == 0.0625
+
+
+def test_mcnn_trains_on_eight_devices_and_goes_on_there(tmp_path):
+    options = ["--config.train.parallel=pmap", "--config.data.per_category=8"]
+    assert run(tmp_path / "x", *options, "--config.train.steps=1", model="mcnn") == 0
+    assert run(tmp_path / "x", *options, "--config.train.steps=2", model="mcnn") == 0
+    assert [row["step"] for row in rows(tmp_path / "x", "train")] == [1, 2]
+    assert {"sc", "sc_soft", "sc_log", "mask"} <= rows(tmp_path / "x", "validation")[-1].keys()
+
+
+def test_diverging_run_stops_at_once_and_names_the_term(again, capsys):
+    """Parameters so large that the next loss overflows float32."""
+    import drumjax.training.config as settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "FREE", (*settings.FREE, "train.learning_rate"))
+        options = ["--config.train.steps=9", "--config.train.learning_rate=1e30"]
+        assert run(again, *options) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("drumjax train: Step 5: ")
+    assert "loss" in error.split("is not a finite number")[0]
+    assert [row["step"] for row in rows(again, "train")] == [1, 2, 3, 4]
+    assert not (again / "checkpoints" / "5").exists()
+    assert (again / "checkpoints" / "3").is_dir()
+    assert all(np.all(np.isfinite(v)) for v in saved(again, 3).values())
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    check = train.check_finite
+
+    def press(metrics, step):
+        check(metrics, step)
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    workdir = tmp_path / "run"
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(train, "check_finite", press)
+    assert run(workdir, "--config.train.steps=50") == 130
+    assert signal.getsignal(signal.SIGINT) is before
+    error = capsys.readouterr().err
+    assert "Stopping after this step" in error
+    assert "The same command goes on from here." in error
+    assert [row["step"] for row in rows(workdir, "train")] == [1, 2]
+    monkeypatch.setattr(train, "check_finite", check)
+    assert run(workdir, "--config.train.steps=3") == 0
+    assert [row["step"] for row in rows(workdir, "train")] == [1, 2, 3]
+
+
+def test_ctrl_c_before_the_first_step_does_not_claim_to_have_saved(tmp_path, capsys, monkeypatch):
+    def press(path, split):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(train, "load_source", press)
+    assert run(tmp_path / "run") == 130
+    assert "saved" not in capsys.readouterr().err
+
+
+def test_second_ctrl_c_ends_at_once():
+    with train.Interrupt() as interrupt:
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+# Refusals
+
+
+def refused(capsys, *words):
+    """The last line of stderr says these words."""
+    error = capsys.readouterr().err.strip()
+    assert "Traceback" not in error
+    for word in words:
+        assert word in error.splitlines()[-1], error
+
+
+def test_unknown_variant_names_the_known_ones(tmp_path, capsys):
+    config = f"{CONFIGS.parent / 'configs' / 'cwae.py'}:tniy"
+    assert run(tmp_path / "x", config=config) == 1
+    refused(capsys, "'tniy'", "paper", "small", "tiny")
+    assert not (tmp_path / "x").exists()
+
+
+def test_workdir_of_another_config_is_refused(again, capsys):
+    before = saved(again, 3)
+    options = ["--config.seed=5", "--config.cwae.beta=3.0", "--config.train.steps=9"]
+    assert run(again, *options) == 1
+    refused(capsys, "seed was 0, now 5", "cwae.beta was 10.0, now 3.0", "another --workdir")
+    assert saved(again, 3).keys() == before.keys()
+    assert not (again / "checkpoints" / "9").exists()
+
+
+def test_data_of_other_categories_are_refused(again, capsys, monkeypatch):
+    def other(path, split):
+        return SPLITS[split]._replace(categories=("kick", "snare", "tom"))
+
+    monkeypatch.setattr(train, "load_source", other)
+    assert run(again, "--config.train.steps=9") == 1
+    refused(capsys, "kick, snare, clap", "kick, snare, tom")
+
+
+@pytest.mark.parametrize("given", [[], ["--workdir=x"], [f"--config={CONFIGS / 'tiny.py'}"]])
+def test_missing_flags_are_a_wrong_command_line(given, capsys):
+    assert call(*given) == 2
+    refused(capsys, "--config", "--workdir")
+
+
+def test_unknown_flag_is_a_wrong_command_line(tmp_path, capsys):
+    assert run(tmp_path / "x", "--wokdir=y") == 2
+    refused(capsys, "wokdir")
+
+
+def test_unknown_field_is_a_wrong_command_line(tmp_path, capsys):
+    assert run(tmp_path / "x", "--config.train.step=3") == 2
+    refused(capsys, "step")
+
+
+def test_config_file_that_is_missing_is_a_plain_sentence(tmp_path, capsys):
+    assert run(tmp_path / "x", config=tmp_path / "none.py") == 1
+    refused(capsys, "config file", "--config")
+
+
+def test_data_path_that_is_no_data_set_names_prepare(tmp_path, capsys, monkeypatch):
+    from drumjax.data.source import load_source
+
+    monkeypatch.setattr(train, "load_source", load_source)
+    assert run(tmp_path / "x", f"--config.data.path={tmp_path / 'empty'}") == 1
+    refused(capsys, "no prepared data set", "drumjax prepare")
+
+
+def test_sounds_of_another_length_are_refused(tmp_path, capsys):
+    assert run(tmp_path / "x", "--config.mel.num_samples=1300") == 1
+    refused(capsys, "1279 samples at 22050 Hz", "1300 at 22050 Hz")
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ("--config.model=cvae", "cwae, mcnn"),
+        ("--config.model=mcnn", "mcnn"),
+        ("--config.cwae.kernel=rbf", "imq7"),
+        ("--config.train.schedule=linear", "cosine"),
+        ("--config.train.parallel=pjit", "pmap"),
+        ("--config.data.per_category=0", "per category"),
+    ],
+)
+def test_config_that_cannot_be_used_is_one_sentence(tmp_path, capsys, option, word):
+    assert run(tmp_path / "x", option) == 1
+    refused(capsys, word)
+
+
+def test_refused_config_does_not_claim_the_work_directory(tmp_path, capsys):
+    assert run(tmp_path / "x", "--config.cwae.kernel=rbf") == 1
+    assert run(tmp_path / "x", "--config.train.steps=0") == 0, capsys.readouterr().err
