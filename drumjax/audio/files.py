@@ -81,6 +81,22 @@ def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int, bits: i
         raise DataError(f"{path} cannot be written: {error}") from error
 
 
+def make_folder(path: str) -> Path:
+    """Make the folder of an --output, with its parents; one that exists is used as it is.
+
+    Raises:
+      DataError: it cannot be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be made ({error.strerror}); choose another --output."
+        ) from error
+    return folder
+
+
 def _quantise(samples: np.ndarray, bits: int) -> np.ndarray:
     """Samples as integers: int16 [n], or 24 bits in the upper part of int32 [n]."""
     if bits not in (16, 24):

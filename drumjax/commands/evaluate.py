@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(argv)
-    from drumjax.commands.folders import make_folder
+    from drumjax.audio.files import make_folder
     from drumjax.data.source import load_source
     from drumjax.errors import DataError
     from drumjax.evals.load import load_pair

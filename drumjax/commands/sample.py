@@ -60,8 +60,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     if args.count < 1 or args.seed < 0:
         raise ConfigError("--count must be at least 1 and --seed must not be negative.")
-    from drumjax.audio.files import write_audio
-    from drumjax.commands.folders import make_folder
+    from drumjax.audio.files import make_folder, write_audio
     from drumjax.evals.generation import draw_codes, render
     from drumjax.evals.load import load_pair
     from drumjax.evals.pictures import draw_contact_sheet, to_ceiling
