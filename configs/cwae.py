@@ -26,7 +26,9 @@ VARIANTS = {
         "train.learning_rate": 2e-3,
         "train.schedule": "cosine",
         "train.warmup": 50,
+        "train.plateau_factor": 1.0,
         "train.validate_every": 400,
+        "train.checkpoint_every": 400,
         "train.calibrate_sounds": 128,
     },
     "tiny": {
@@ -42,7 +44,9 @@ VARIANTS = {
         "train.learning_rate": 2e-3,
         "train.schedule": "cosine",
         "train.warmup": 20,
+        "train.plateau_factor": 1.0,
         "train.validate_every": 250,
+        "train.checkpoint_every": 250,
         "train.calibrate_sounds": 64,
     },
 }

@@ -6,7 +6,15 @@ class DrumjaxError(Exception):
 
 
 class AudioDecodeError(DrumjaxError):
-    """A sound file cannot be read, or what it holds is no usable sound."""
+    """A sound file cannot be read, or what it holds is no usable sound.
+
+    Attributes:
+        reason: the same in a few words and without the file's name, to count files by.
+    """
+
+    def __init__(self, message: str, reason: str = "unreadable"):
+        super().__init__(message)
+        self.reason = reason
 
 
 class DataError(DrumjaxError):

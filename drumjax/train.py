@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,7 @@ from drumjax.data.sampler import Sampler
 from drumjax.data.source import Source, load_source
 from drumjax.errors import ConfigError, DataError, DrumjaxError, TrainingError
 from drumjax.evals.pictures import write_validation
-from drumjax.models import build_objective, mel_config
+from drumjax.models import batch_size, build_objective, mel_config
 from drumjax.models.objective import Objective, Variables
 from drumjax.training.checkpoint import Checkpoints
 from drumjax.training.config import check_same
@@ -33,6 +34,7 @@ from drumjax.training.state import TrainState, adam, create_state
 from drumjax.training.sweep import chunks, first_of_each, sweep
 from drumjax.training.update import learning_rate, make_update
 
+UNSHOWN = ("gradient_norm", "learning_rate")  # logged, but not worth a place in the bar
 NEEDED = "both --config=configs/NAME.py[:variant] and --workdir=DIR are needed"
 USAGE = """usage: python -m drumjax.train --config=configs/NAME.py[:variant] --workdir=DIR
 
@@ -71,7 +73,8 @@ class Interrupt:
 def load_data(config: dict[str, Any]) -> tuple[Source, Source, Sampler]:
     """The training set, the validation set and the sampler of the training set."""
     data = config["data"]
-    source, held_out = (load_source(data["path"], split) for split in ("train", "validation"))
+    path = Path(data["path"]).expanduser()
+    source, held_out = (load_source(path, split) for split in ("train", "validation"))
     rate, samples = config["mel"]["sample_rate"], config["mel"]["num_samples"]
     if (source.sample_rate, source.audio.shape[1]) != (rate, samples):
         raise DataError(
@@ -101,20 +104,29 @@ def batches(sampler: Sampler, start: int, steps: int) -> Iterator[dict[str, np.n
             yield batch
 
 
+def fingerprint(source: Source) -> dict[str, Any]:
+    """What tells one training set from another."""
+    return {
+        "categories": list(source.categories),
+        "sounds": len(source.names),
+        "crc": zlib.crc32(source.audio.data) ^ zlib.crc32(source.category.data),
+    }
+
+
 def resume(
     checkpoints: Checkpoints, state: TrainState, objective: Objective, source: Source
 ) -> tuple[TrainState, Plateau]:
     """The newest checkpoint's state, or a fresh one with constants fitted to the training set."""
     step = checkpoints.latest_step()
     if step is not None:
-        saved = checkpoints.config(step)
-        if tuple(saved["config"]["categories"]) != source.categories:
+        host = checkpoints.config(step)["host"]
+        if host["data"] != fingerprint(source):
             raise ConfigError(
-                f"The run was begun on {', '.join(saved['config']['categories'])}, but this data "
-                f"set holds {', '.join(source.categories)}; give the run its own, or begin another."
+                f"This run was begun on another data set, of {host['data']['sounds']} sounds; give "
+                "it that one as --config.data.path, or begin another --workdir."
             )
         print(f"Going on from step {step}.", flush=True)
-        return checkpoints.restore(step, state), Plateau(**saved["host"]["plateau"])
+        return checkpoints.restore(step, state), Plateau(**host["plateau"])
     starts = list(range(0, len(source.names), 64))
     bar = tqdm(starts, "Measuring the training set", unit="chunk", leave=False)
     constants = objective.fit(source.audio[i : i + 64] for i in bar)
@@ -131,7 +143,8 @@ def check_finite(metrics: dict[str, float], step: int) -> None:
     if bad:
         raise TrainingError(
             f"Step {step}: {', '.join(bad)} is not a finite number. Training stopped; the last "
-            "checkpoint is intact. Lower train.learning_rate or look at the data of this step."
+            "checkpoint is intact. Begin another --workdir with a lower "
+            "--config.train.learning_rate."
         )
 
 
@@ -153,61 +166,81 @@ def calibrate(objective: Objective, state: TrainState, source: Source, count: in
     return state._replace(variables={**state.variables, "constants": constants})
 
 
+def check_schedule(t: dict[str, Any]) -> None:
+    """Refuse step counts that the loop cannot keep."""
+    low = [k for k in ("steps", "log_every", "checkpoint_every") if t[k] < 1]
+    if low or t["validate_every"] < 0:
+        raise ConfigError(f"train.{(low or ['validate_every'])[0]} must be at least 1.")
+
+
+def announce(sampler: Sampler, mode: str) -> None:
+    """Say what is trained on, with what, and what is unusual about it."""
+    devices = f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
+    how = "one device" if mode == "none" else mode
+    lines = [f"Training on {sampler.source.describe()}", f"Running on {devices}: {how}"]
+    if mode == "none" and jax.local_device_count() > 1:
+        lines.append(f"Make data.per_category a multiple of {jax.local_device_count()} to use all.")
+    print("\n".join([*lines, *sampler.warnings()]), flush=True)
+
+
 def train(config: dict[str, Any], workdir: Path) -> TrainState:
     """Run an experiment, or go on with the one that `workdir` holds; returns the last state."""
     check_workdir(workdir, config)
-    source, held_out, sampler = load_data(config)
-    print(f"Training on {source.describe()}\n" + "\n".join(sampler.warnings()), flush=True)
-
     t = config["train"]
-    objective = build_objective(config, source.categories)
-    mel = mel_config(config)
+    check_schedule(t)
+    source, held_out, sampler = load_data(config)
+    objective, mel = build_objective(config, source.categories), mel_config(config)
     optimiser = adam(t["beta1"])
     rate = learning_rate(t["learning_rate"], t["schedule"], t["steps"], t["warmup"])
     build = functools.partial(make_update, objective, optimiser, rate, config["seed"])
-    run = parallelise(build, resolve_mode(t["parallel"], sampler.per_category))
-    compiled = jax.jit(objective.validate)
+    mode = resolve_mode(t["parallel"], sampler.per_category)
+    run = parallelise(build, mode)
+    scores, reconstruct = jax.jit(objective.validate), jax.jit(objective.reconstruct)
     claim_workdir(workdir, config)
-    config = {**config, "categories": list(source.categories)}
+    announce(sampler, mode)
 
     checkpoints = Checkpoints(workdir)
     fresh = create_state(objective, optimiser, jax.random.key(config["seed"]))
     state, plateau = resume(checkpoints, fresh, objective, source)
-    start = int(state.step)
-    sounds = sampler.per_category * (len(source.categories) if sampler.balanced else 1)
-    patience = t["plateau_patience"] * sampler.steps_per_epoch
+    start, every = int(state.step), t["validate_every"] or sampler.steps_per_epoch
+    sounds = batch_size(config, source.categories)
+    told = {**config, "categories": list(source.categories)}
+    data = fingerprint(source)
     bar = tqdm(total=t["steps"], initial=start, unit="step", dynamic_ncols=True)
 
     def save(loss: float) -> None:
-        checkpoints.save(state, config, {"plateau": plateau._asdict()}, loss)
+        host = {"data": data, "plateau": plateau._asdict()}
+        checkpoints.save(state, told, host, loss)
 
-    with MetricsLog(workdir) as log, Interrupt() as interrupt, bar:
+    with MetricsLog(workdir, start) as log, Interrupt() as interrupt, bar:
+        began = time.perf_counter()
         for step, batch in enumerate(batches(sampler, start, t["steps"]), start + 1):
-            began = time.perf_counter()
             state, metrics = run(state, batch)
             metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
             check_finite(metrics, step)
             metrics["sounds_per_second"] = sounds / (time.perf_counter() - began)
             bar.update()
-            bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items() if k != "gradient_norm"})
-            if step % t["log_every"] == 0 or step == t["steps"]:
+            bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items() if k not in UNSHOWN})
+            last = step == t["steps"]
+            if step % t["log_every"] == 0 or last:
                 log.write(step, "train", metrics)
-            if step % t["validate_every"] == 0 or step == t["steps"]:
-                state = calibrate(objective, state, source, t["calibrate_sounds"])
-                values = validate(objective, compiled, state.variables, held_out)
+            keep = step % t["checkpoint_every"] == 0 or last
+            if step % every == 0 or keep:
+                values = validate(objective, scores, state.variables, held_out)
                 check_finite(values, step)
                 log.write(step, "validation", values)
                 bar.write(describe(step, values))
-                plateau = observe(
-                    plateau, values["loss"], step, factor=t["plateau_factor"], patience=patience
-                )
+                rule = {"factor": t["plateau_factor"], "patience": t["plateau_patience"]}
+                plateau = observe(plateau, values["loss"], **rule)
                 state = state._replace(lr_scale=jax.numpy.float32(plateau.scale))
-                save(values["loss"])
-                write_validation(objective, state.variables, held_out, mel, workdir, step)
+                if keep:
+                    state = calibrate(objective, state, source, t["calibrate_sounds"])
+                    save(values["loss"])
+                    write_validation(reconstruct, state.variables, held_out, mel, workdir, step)
             if interrupt.asked:
-                state = calibrate(objective, state, source, t["calibrate_sounds"])
                 save(float("inf"))  # not validated, so never the best
                 raise Stopped
+            began = time.perf_counter()
     checkpoints.close()
     print(f"Trained for {t['steps']} steps. The checkpoints are in {workdir / 'checkpoints'}.")
     return state
@@ -222,8 +255,15 @@ def describe(step: int, values: dict[str, float]) -> str:
 def check_workdir(workdir: Path, config: dict[str, Any]) -> None:
     """Refuse a work directory that holds a run of another config."""
     file = workdir / "config.json"
-    if file.exists():
-        check_same(config, json.loads(file.read_text()), str(workdir))
+    if not file.exists():
+        return
+    try:
+        saved = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{file} cannot be read; delete it if the run is to go on with this config."
+        ) from error
+    check_same(config, saved, str(workdir))
 
 
 def claim_workdir(workdir: Path, config: dict[str, Any]) -> None:
@@ -252,10 +292,12 @@ def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path]:
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
     flags.DEFINE_string("workdir", None, "", flag_values=values)
     try:
-        values(argv)
+        rest = values(argv)[1:]
+        if rest:
+            raise flags.Error(f"what is {' '.join(rest)}? Flags begin with --")
         if values["config"].value is None or values["workdir"].value is None:
             raise flags.Error(NEEDED)
-        return values["config"].value.to_dict(), Path(values["workdir"].value)
+        return values["config"].value.to_dict(), Path(values["workdir"].value).expanduser()
     except OSError as error:
         named = [a.partition("=")[2] for a in argv if a.startswith(("--config=", "-config="))]
         raise ConfigError(

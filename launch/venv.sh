@@ -3,6 +3,9 @@
 
 venv_python=.venv/bin/python
 
+# On Linux, training's large arrays stay in huge pages instead of being given back after each step.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184}
+
 stop() {
   printf '%s\n' "$*" >&2
   exit 1

@@ -117,3 +117,23 @@ def test_resampling_leaves_no_alias_and_equal_rates_alone():
     x = f32(np.sin(2 * np.pi * 15000 * np.arange(11025) / 44100))
     assert np.abs(resample(x, 44100, 22050)[500:-500]).max() < 1e-5
     assert resample(x, 44100, 44100) is x
+
+
+def test_remove_offset_takes_off_what_a_sound_rests_on():
+    time = np.arange(8000) / 8000
+    sound = (np.sin(2 * np.pi * 60 * time) * np.exp(-20 * time)).astype(np.float32)
+    for offset in (0.002, -0.3):
+        moved = (sound + np.float32(offset)).astype(np.float32)
+        result = envelope.remove_offset(moved, 8000)
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, sound, atol=1e-6)
+
+
+@pytest.mark.parametrize("offset", [0.0, 3e-4])
+def test_remove_offset_leaves_other_sounds_as_they_are(offset):
+    time = np.arange(2000) / 8000
+    swings = np.sin(2 * np.pi * 21 * time) * np.exp(-3 * time)  # cut off in full swing
+    decayed = np.sin(2 * np.pi * 60 * time) * np.exp(-80 * time)
+    for sound in (swings, decayed, np.zeros(2000), np.zeros(0)):
+        moved = sound + offset * (np.max(np.abs(sound), initial=0.0) > 0)
+        np.testing.assert_array_equal(envelope.remove_offset(moved, 8000), moved)

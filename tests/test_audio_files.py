@@ -1,5 +1,8 @@
 """Sound files: what is written comes back, and each unusable file gets its own sentence."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -59,6 +62,14 @@ def test_reads_rates_up_to_its_limits(tmp_path, tone, rate):
     assert read_audio(tmp_path / "a.wav")[1] == rate
 
 
+def test_channels_that_cancel_give_the_louder_one(tmp_path, tone):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([0.99 * tone, -tone], axis=1), RATE, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(path)[0], -tone)
+    soundfile.write(path, np.stack([tone, -0.7 * tone], axis=1), RATE, subtype="FLOAT")
+    np.testing.assert_allclose(read_audio(path)[0], 0.15 * tone, atol=1e-7)
+
+
 def test_float_files_beyond_one_keep_their_values(tmp_path):
     x = np.array([0.0, 2.5, -1.5], np.float32)
     soundfile.write(tmp_path / "a.wav", x, RATE, subtype="FLOAT")
@@ -98,10 +109,27 @@ def bad_files(folder, tone):
     }
 
 
+REASONS = {
+    "zero.wav": "unreadable",
+    "text.wav": "unreadable",
+    "bytes.raw": "unreadable",
+    "folder.wav": "not there",
+    "missing.wav": "not there",
+    "no_samples.wav": "holds no samples",
+    "nan.wav": "holds NaN or infinite values",
+    "infinite.wav": "holds NaN or infinite values",
+    "nine.wav": "more than 8 channels",
+    "slow.wav": "sample rate not 8000 to 192000 Hz",
+    "fast.wav": "sample rate not 8000 to 192000 Hz",
+    "long.wav": "longer than 60 s",
+}
+
+
 def test_bad_files_get_one_sentence_with_their_path(tmp_path, tone):
     for name, words in bad_files(tmp_path, tone).items():
         with pytest.raises(AudioDecodeError, match=words) as caught:
             read_audio(tmp_path / name)
+        assert caught.value.reason == REASONS[name]
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -115,6 +143,45 @@ def test_truncated_files_are_refused(tmp_path, rng, suffix, kept):
     path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(AudioDecodeError, match=r"cut short|cannot be read|no samples"):
         read_audio(path)
+
+
+def test_a_path_that_the_system_refuses_is_named(tmp_path, monkeypatch):
+    with pytest.raises(AudioDecodeError, match="cannot be opened") as caught:
+        read_audio(tmp_path / f"{'a' * 300}.wav")
+    assert caught.value.reason == "cannot be opened"
+
+    def refuse(path, mode=""):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "a.wav").write_text("text")
+    for call in ("open", "is_file"):  # a file, then a folder that may be listed but not entered
+        monkeypatch.setattr(Path, call, refuse)
+        with pytest.raises(AudioDecodeError, match="Permission denied"):
+            read_audio(tmp_path / "a.wav")
+
+
+def test_an_ogg_file_ends_at_its_last_page_whatever_follows(tmp_path, rng):
+    path = tmp_path / "a.ogg"
+    encode(path, 0.1 * rng.standard_normal(RATE))
+    data = path.read_bytes()
+    samples, _ = read_audio(path)
+    for junk in (b"TAG" + bytes(125), bytes(500), b"junk" * 5000):
+        path.write_bytes(data + junk)
+        np.testing.assert_array_equal(read_audio(path)[0], samples)
+        path.write_bytes(data[: data.rindex(b"OggS")] + junk)  # whole pages, but not the last
+        with pytest.raises(AudioDecodeError, match="cut short") as caught:
+            read_audio(path)
+        assert caught.value.reason == "cut short"
+
+
+def test_names_that_are_no_utf8(tmp_path, tone):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/tom \xe9.wav"))
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    write_audio(path, tone, RATE)
+    assert read_audio(path)[0].shape == tone.shape
 
 
 def test_streamed_and_slightly_wrong_wav_headers_are_let_pass(tmp_path, tone):

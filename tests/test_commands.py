@@ -2,7 +2,6 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
 import soundfile
@@ -122,7 +121,8 @@ def test_report_holds_the_means_of_the_sounds(runs, held_out, tmp_path, capsys):
     assert capsys.readouterr().out == text
 
     pair = load_pair(runs / "cwae", runs / "mcnn")
-    values = jax.jit(lambda a, c: chain_error(*pair, a, c))(held_out.audio, held_out.category)
+    configs, variables = zip(*pair, strict=True)
+    values = chain_error(configs, variables, held_out.audio, held_out.category)
     for stage in ("cwae", "mcnn", "chain"):
         each = np.asarray(values[stage], np.float64)
         means = [each[held_out.category == i].mean() for i in range(3)]

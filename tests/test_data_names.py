@@ -21,6 +21,7 @@ NAMES = {
         "hardkick03.wav",
         "Snares and more/Kick_Deep.wav",
         "TR-909/Kicks/12.wav",
+        "BD/01.wav",
         "Kicks/Snappy/Boomy 5.wav",
     ],
     "snare": [
@@ -44,6 +45,8 @@ NAMES = {
         "Closed Hats/HH 01.wav",
         "Hats/closed 03.wav",
         "Hi-Hats/Closed/07.wav",
+        "CH/01.wav",
+        "HH 909/closed 1.wav",
     ],
     "open_hat": [
         "OpenHat5.wav",
@@ -63,6 +66,9 @@ NAMES = {
     OTHER: ["Crash 1.wav", "Kicks/Ride 2.wav", "Rimshot.wav", "cowbell_808.wav", "Clave.wav"],
     None: [
         "01.wav",
+        "Roland MC-303/07.wav",
+        "Casio MT-40/3.wav",
+        "SD Card/01.wav",
         "Snare Clap 3.wav",
         "Hat 05.wav",
         "Kicks/HH 2.wav",
@@ -98,6 +104,10 @@ def test_own_table_extends_and_overrides(tmp_path):
         ("[aliases]\nkick = 3\n", "word"),
         ('kick = ["x"]\n', r"no \[aliases\]"),
         ("aliases]", "cannot be read"),
+        ('[aliases]\nkick = ["808"]\n', "'808'; write words of letters"),
+        ('[aliases]\nkick = ["boom+9"]\n', "write words of letters"),
+        ("aliases = 3\n", r"write \[aliases\]"),
+        ("[[aliases]]\n", r"write \[aliases\]"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_named(tmp_path, text, words):
@@ -109,14 +119,20 @@ def test_a_table_that_cannot_be_used_is_named(tmp_path, text, words):
         load_aliases(tmp_path / "none.toml")
 
 
-def test_folders_that_only_name_a_category_are_no_kits():
+def test_a_table_may_begin_with_a_mark_and_hold_parted_accents(tmp_path):
+    path = tmp_path / "table.toml"
+    path.write_text('[aliases]\nkick = ["tr\u00e9s"]\nsnare = ["gra\u0302ve"]\n', "utf-8-sig")
+    table = load_aliases(path)
+    assert table.category(PurePath("tre\u0301s 1.wav")) == "kick"
+    assert table.category(PurePath("gr\u00e2ve 1.wav")) == "snare"
+
+
+def test_folders_that_name_a_category():
     table = Aliases()
-    assert [name for name in ("Kicks", "Closed Hats", "hi-hat") if table.is_bare(name)] == [
-        "Kicks",
-        "Closed Hats",
-        "hi-hat",
-    ]
-    assert not any(table.is_bare(name) for name in ("808 Kicks", "TR909", "VEC1 Bassdrums", "Hard"))
+    folders = ("Kicks", "Closed Hats", "hi-hat", "808 Kicks", "VEC1 Bassdrums", "Cymbals", "BD")
+    assert [name for name in folders if not table.is_named_by(name)] == []
+    kits = ("TR909", "Hard", "SD Card", "Casio MT-40", "Drums", "Kit C", "Percussion")
+    assert [name for name in kits if table.is_named_by(name)] == []
 
 
 def test_split_by_file_holds_back_the_share_of_each_category():

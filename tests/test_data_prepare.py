@@ -1,7 +1,6 @@
 """`prepare` from the command line: what it takes, what it leaves out, and what it writes."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -9,91 +8,22 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from one_shots import RATE, burst, names, prepare, reasons, two_kits, write
 
 from drumjax.__main__ import main as command_line
 from drumjax.commands.prepare import main
+from drumjax.data.aliases import Aliases
+from drumjax.data.assemble import render_sounds
 from drumjax.data.builder import read_metadata
-from drumjax.data.normalise import NUM_SAMPLES, UnfitError, normalise
+from drumjax.data.normalise import NUM_SAMPLES, normalise
+from drumjax.data.scan import Skipped, scan_folders
 from drumjax.data.source import load_source
 from drumjax.errors import DataError
-
-RATE = 22050
-
-
-def burst(seed, seconds=0.2, rate=RATE):
-    n = round(seconds * rate)
-    return np.random.default_rng(seed).standard_normal(n) * np.linspace(0.3, 0.05, n)
-
-
-def write(path, samples, rate=RATE):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, rate, subtype="FLOAT")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Five kicks and five snares, in two kits each."""
-    for i in range(5):
-        kit = "808" if i < 4 else "909"
-        write(tmp_path / "in" / kit / f"Kick {i}.wav", burst(i))
-        write(tmp_path / "in" / kit / "Snares" / f"{i}.wav", burst(10 + i, 0.3))
-    return tmp_path / "in"
-
-
-def prepare(folder, *options, output=None):
-    output = output or folder.parent / "out"
-    assert main([f"--input={folder}", f"--output={output}", *options]) == 0
-    return output
-
-
-def names(output, split):
-    return set(load_source(output, split).names)
-
-
-def reasons(output):
-    return json.loads((output / "report.json").read_text())["skipped"]
-
-
-# What a sound becomes
-
-
-def test_normalise_keeps_a_clean_sound_bit_for_bit():
-    x = np.random.default_rng(0).integers(-32766, 32767, 5000)
-    x[0], x[-1] = 32767, 1000
-    np.testing.assert_array_equal(normalise((x / 32767).astype(np.float32), RATE, False), x)
-
-
-def test_normalise_trims_both_ends_before_it_measures():
-    silence = np.full(RATE, 1e-5)
-    sound = normalise(np.concatenate([silence, burst(0, 0.2), silence]), RATE, False)
-    assert 0.19 < len(sound) / RATE <= 0.2
-    with pytest.raises(UnfitError, match="shorter"):
-        normalise(np.concatenate([burst(0, 0.09), silence]), RATE, False)
-
-
-def test_normalise_resamples():
-    t = np.arange(44100 // 2) / 44100
-    sound = normalise(np.sin(2 * np.pi * 1000 * t) * 0.5, 44100, False)
-    assert len(sound) == pytest.approx(RATE // 2, abs=2)
-    assert np.argmax(np.abs(np.fft.rfft(sound, RATE))) == 1000
-    assert np.abs(sound.astype(int)).max() == 32767
-
-
-def test_normalise_drops_or_cuts_what_is_long():
-    with pytest.raises(UnfitError, match="longer"):
-        normalise(burst(0, 1.2), RATE, False)
-    cut = normalise(burst(0, 1.2), RATE, True).astype(int)
-    assert NUM_SAMPLES - 5 <= len(cut) <= NUM_SAMPLES
-    assert np.abs(cut[-10:]).max() < 0.1 * np.abs(cut[-600:-300]).max()
-    assert len(normalise(burst(0, 1.0), RATE, False)) <= NUM_SAMPLES  # 22,050 samples are allowed
-
-
-@pytest.mark.parametrize(
-    ("value", "reason"), [(np.zeros(9000), "silent"), (np.full(9000, np.nan), "NaN")]
-)
-def test_normalise_refuses_what_is_no_sound(value, reason):
-    with pytest.raises(UnfitError, match=reason):
-        normalise(value, RATE, True)
+    return two_kits(tmp_path / "in")
 
 
 # What is written
@@ -138,6 +68,35 @@ def test_whole_folders_are_held_back(folder):
     assert set(train.kits) == {"808"}
 
 
+def test_folders_that_name_a_category_part_no_kit(tmp_path):
+    for i, place in enumerate(
+        ("A/Kicks", "A/Snares/Tight", "B/808 Kicks", "B/Snares", "C/Kicks", "C/Snares")
+    ):
+        drum = "kick" if "Kick" in place else "snare"
+        write(tmp_path / "in" / place / f"{drum}.wav", burst(i))
+    output = prepare(tmp_path / "in", "--split_by=folder")
+    train, validation = load_source(output, "train"), load_source(output, "validation")
+    assert set(train.kits) | set(validation.kits) == {"A", "B", "C"}
+    assert len(validation.names) == 2
+    assert len(set(validation.kits)) == 1
+
+
+def test_a_data_set_without_validation_is_refused(folder, tmp_path):
+    for drum in ("Kicks", "Snares"):
+        for i in range(3):
+            write(tmp_path / "one" / drum / f"{i}.wav", burst(70 + i, 0.2 + 0.1 * (drum < "L")))
+    with pytest.raises(DataError, match="--split_by=file"):
+        prepare(tmp_path / "one", "--split_by=folder")
+    write(tmp_path / "two" / "kick.wav", burst(0))
+    write(tmp_path / "two" / "snare.wav", burst(1))
+    with pytest.raises(DataError, match="no category has two sounds"):
+        prepare(tmp_path / "two")
+    table = folder / "table.csv"
+    table.write_text("path,category,fold\n808/Kick 0.wav,kick,train\n808/Kick 1.wav,tom,train\n")
+    with pytest.raises(DataError, match="no usable sound for validation"):
+        prepare(folder, f"--manifest={table}")
+
+
 def test_several_inputs(folder, capsys):
     write(folder.parent / "more" / "clap.wav", burst(30))
     both = f"{folder},{folder.parent / 'more'}"
@@ -165,7 +124,7 @@ def test_manifest_gives_categories_and_folds(folder):
     found = dict(zip(train.names, train.category, strict=True))
     assert found == {"808/Kick 0.wav": 0, "808/Kick 2.wav": 1}
     assert (validation.names, validation.kits) == (("808/Kick 1.wav",), ("B",))
-    assert reasons(output) == {"none of the eleven categories": 1, "unreadable": 1}
+    assert reasons(output) == {"none of the eleven categories": 1, "not there": 1}
 
 
 def test_manifest_without_its_columns(folder):
@@ -176,6 +135,62 @@ def test_manifest_without_its_columns(folder):
     table.write_text("path,category,fold\na.wav,kick,test\n")
     with pytest.raises(DataError, match="line 2"):
         prepare(folder, f"--manifest={table}")
+
+
+def test_manifest_with_semicolons_and_with_a_file_twice(folder):
+    lines = ["kick,train", "snare,train", "kick,validation", "snare,validation"]
+    text = "path,category,fold\n"
+    text += "".join(f"808/Kick {i}.wav,{line}\n" for i, line in enumerate(lines))
+    table = folder / "table.csv"
+    table.write_text(text.replace(",", ";"))
+    output = prepare(folder, f"--manifest={table}")
+    assert names(output, "validation") == {"808/Kick 2.wav", "808/Kick 3.wav"}
+    table.write_text(text + "808/Kick 0.wav,kick,validation\n")
+    with pytest.raises(DataError, match=r"line 6: 808/Kick 0\.wav is in line 2"):
+        prepare(folder, f"--manifest={table}", "--overwrite")
+
+
+def test_the_input_folder_itself_may_say_the_category_and_hold_a_comma(folder):
+    kicks = folder.parent / "Kicks, dry"
+    (folder / "808").rename(kicks)
+    candidates, skipped = scan_folders([kicks], Aliases())
+    assert {(c.category, c.kit) for c in candidates} == {
+        ("kick", "Kicks, dry"),
+        ("snare", "Kicks, dry"),
+    }
+    assert skipped == []
+    (kicks / "Kick 0.wav").rename(kicks / "1.wav")
+    output = prepare(kicks)
+    assert "1.wav" in names(output, "train") | names(output, "validation")
+
+
+def test_links_are_followed_once(folder):
+    other = folder.parent / "other"
+    write(other / "Kick 9.wav", burst(80))
+    write(folder / "Kick top.wav", burst(81))
+    for name, target in (("link", other), ("again", other), ("up", folder)):
+        try:
+            (folder / name).symlink_to(target, target_is_directory=True)
+        except OSError:
+            pytest.skip("no links here")
+    candidates, _ = scan_folders([folder], Aliases())
+    found = [c.name for c in candidates]
+    assert len(found) == 12
+    assert [name for name in found if name.endswith("Kick 9.wav")] == ["again/Kick 9.wav"]
+
+
+def test_a_folder_that_cannot_be_opened_is_reported(folder, monkeypatch):
+    scandir = os.scandir  # what os.walk calls; the tests may run as root, whom nothing is closed to
+
+    def closed(path):
+        if os.fspath(path).endswith("909"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    candidates, skipped = scan_folders([folder], Aliases())
+    assert skipped == [Skipped("909", "folder cannot be opened", "Permission denied")]
+    assert len(candidates) == 8
 
 
 # What is left out
@@ -191,6 +206,7 @@ def test_everything_left_out_is_counted(folder, capsys):
     write(bad / "kick empty.wav", np.zeros(0))
     write(bad / "mystery.wav", burst(42))
     write(bad / "crash.wav", burst(43))
+    write(bad / "kick click.wav", np.eye(1, 9600)[0], 48000)  # none of it is left at 22,050 Hz
     (bad / "snare text.wav").write_text("this is no sound")
     (bad / "snare cut.wav").write_bytes(kick.read_bytes()[:30])
     (bad / "kick copy.wav").write_bytes(kick.read_bytes())
@@ -199,9 +215,11 @@ def test_everything_left_out_is_counted(folder, capsys):
     output = prepare(folder)
     assert reasons(output) == {
         "silent": 1,
-        "shorter than 0.1 s": 1,
+        "shorter than 0.1 s": 2,
         "longer than 1.0 s": 1,
-        "unreadable": 4,  # NaN, no samples, text, cut short
+        "unreadable": 2,  # text, and too little left of a header
+        "holds no samples": 1,
+        "holds NaN or infinite values": 1,
         "no category in its name": 1,
         "none of the eleven categories": 1,
         "duplicate": 1,
@@ -210,7 +228,7 @@ def test_everything_left_out_is_counted(folder, capsys):
     assert (output / "undecided.txt").read_text() == "bad/mystery.wav\n"
     printed = capsys.readouterr().out
     assert "1  no category in its name: bad/mystery.wav" in printed
-    assert "4  unreadable:" in printed
+    assert "2  unreadable:" in printed
     assert "kick               4           1     2      0.20" in printed
 
 
@@ -228,12 +246,11 @@ def test_a_copy_of_a_training_sound_never_validates(folder):
     table = folder / "table.csv"
     table.write_text(
         "path,category,fold\ncopy.wav,kick,validation\n808/Kick 0.wav,kick,train\n"
-        "808/Kick 1.wav,snare,train\n"
+        "808/Kick 1.wav,snare,train\n808/Kick 2.wav,snare,validation\n"
     )
     output = prepare(folder, f"--manifest={table}")
     assert names(output, "train") == {"808/Kick 0.wav", "808/Kick 1.wav"}
-    with pytest.raises(DataError, match="no validation sounds"):
-        load_source(output, "validation")
+    assert names(output, "validation") == {"808/Kick 2.wav"}
 
 
 def test_a_category_that_cannot_be_trained_is_left_out(folder, capsys):
@@ -297,68 +314,7 @@ def test_flags_that_cannot_be_meant_are_refused(tmp_path, options):
     assert stop.value.code == 2
 
 
-# Where it is written
-
-
-def test_overwrite_is_asked_for_and_done(folder):
-    output = prepare(folder)
-    before = names(output, "train")
-    write(folder / "tom 1.wav", burst(50))
-    with pytest.raises(DataError, match="--overwrite"):
-        prepare(folder)
-    assert names(output, "train") == before
-    prepare(folder, "--overwrite")
-    assert "tom 1.wav" in names(output, "train")
-    assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
-
-
-def test_a_folder_that_is_no_data_set_is_never_replaced(folder):
-    with pytest.raises(DataError, match="no prepared data set"):
-        prepare(folder, "--overwrite", output=folder)
-    assert (folder / "808" / "Kick 0.wav").exists()
-
-
-def test_a_place_that_cannot_hold_it_is_refused_at_once(folder):
-    (folder.parent / "file").write_text("text")
-    with pytest.raises(DataError, match="nothing can be written"):
-        prepare(folder, output=folder.parent / "file" / "out")
-
-
-def test_names_that_are_no_utf8_are_kept_apart(folder):
-    for i, name in enumerate((b"tom \xe8.wav", b"tom \xe9.wav")):
-        write(folder / f"tom {i}.wav", burst(60 + i))
-        try:
-            os.rename(folder / f"tom {i}.wav", os.path.join(os.fsencode(folder), name))
-        except OSError:
-            pytest.skip("this file system takes UTF-8 alone")
-    output = prepare(folder)
-    report = json.loads((output / "report.json").read_text())
-    found = names(output, "train") | names(output, "validation")
-    found |= {file["name"] for file in report["files"]}  # where soundfile cannot open such names
-    assert {r"tom \xe8.wav", r"tom \xe9.wav"} <= found
-
-
-def test_an_interruption_leaves_nothing(folder, monkeypatch):
-    output = prepare(folder)
-    before = names(output, "train")
-
-    def interrupt(sound):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("drumjax.data.builder.pad", interrupt)
-    options = ["prepare", f"--input={folder}", f"--output={output}", "--overwrite"]
-    assert command_line(options) == 130
-    assert names(output, "train") == before
-    assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
-
-
-def test_what_is_no_data_set_is_named(tmp_path, folder):
-    with pytest.raises(DataError, match="drumjax prepare"):
-        load_source(tmp_path, "train")
-    output = prepare(folder)
-    (output / "features.json").write_text("{")
-    with pytest.raises(DataError, match="damaged"):
-        load_source(output, "train")
+# Procedural sounds
 
 
 def test_procedural_sounds_join_training_only(folder, monkeypatch):
@@ -369,6 +325,23 @@ def test_procedural_sounds_join_training_only(folder, monkeypatch):
     assert train.kits.count("procedural") == 22
     assert "synth/train/open_hat_00001" in train.names
     assert "procedural" not in validation.kits
+
+
+def test_validation_is_a_share_of_procedural_sounds_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("drumjax.synth.dataset.render_set", fake_render)
+    output = tmp_path / "out"
+    assert main(["--synth_per_category=4", "--validation=0.5", f"--output={output}"]) == 0
+    assert len(load_source(output, "validation").names) == 44
+
+
+def test_the_renderer_gives_exactly_as_many_as_asked_for(monkeypatch):
+    monkeypatch.setattr("drumjax.data.assemble.CATEGORIES", ("closed_hat",))
+    sounds = list(render_sounds(32, "train", 0))
+    assert [s.name for s in sounds] == [f"synth/train/closed_hat_{i:05d}" for i in range(32)]
+    for sound in sounds:
+        assert np.abs(sound.audio.astype(int)).max() == 32767
+        assert sound.audio[-1]
+        assert 0.09 * RATE < len(sound.audio) <= NUM_SAMPLES
 
 
 def test_procedural_sounds_alone(tmp_path, monkeypatch):

@@ -119,16 +119,27 @@ def test_importing_the_package_imports_nothing_heavy(module):
     assert not loaded & {"jax", "jaxlib", "flax", "numpy", "scipy", "absl", "soundfile"}
 
 
+def sizes(text: str) -> dict[tuple[str, int], int]:
+    """(name, line) of each function → lines of its body; methods may share a name."""
+    return {
+        (node.name, node.lineno): (node.end_lineno or 0) - node.body[0].lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+
 @pytest.mark.parametrize("path", FILES, ids=ids)
 def test_sizes(path):
     text = path.read_text()
     assert len(text.splitlines()) <= MAX_FILE
-    bodies = {
-        node.name: (node.end_lineno or 0) - node.body[0].lineno + 1
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    assert {name: lines for name, lines in bodies.items() if lines > MAX_FUNCTION} == {}
+    assert {place: n for place, n in sizes(text).items() if n > MAX_FUNCTION} == {}
+
+
+def test_functions_of_one_name_are_measured_apart():
+    text = (
+        "class A:\n    def f(self):\n        1\n        2\nclass B:\n    def f(self):\n        1\n"
+    )
+    assert sizes(text) == {("f", 2): 2, ("f", 6): 1}
 
 
 def undocumented(node: ast.Module | ast.ClassDef) -> Iterator[str]:

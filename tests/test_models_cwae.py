@@ -217,8 +217,15 @@ def test_validation_values_and_their_summary(source, fitted):
     out = cwae.summarise(CWAE, values, source.category)
     assert out["sc"] == pytest.approx(np.mean(ratios), rel=1e-4)
     assert out["sc/snare"] == pytest.approx(np.mean(ratios[6:12]), rel=1e-4)
-    assert out["loss"] == pytest.approx(out["mse"] + 10 * out["mmd"])
-    weighted = dataclasses.replace(CWAE, convergence_weight=0.5, loudness_weight=2.0, beta=1.0)
+    a_sound = dataclasses.replace(CWAE, recon_reduction="mean")
+    assert cwae.summarise(a_sound, values, source.category)["loss"] == pytest.approx(
+        out["mse"] + 10 * out["mmd"]
+    )
+    summed = dataclasses.replace(CWAE, recon_reduction="sum", batch_size=40)
+    assert cwae.summarise(summed, values, source.category)["loss"] == pytest.approx(
+        out["mse"] + 10 / 40 * out["mmd"]
+    )
+    weighted = dataclasses.replace(a_sound, convergence_weight=0.5, loudness_weight=2.0, beta=1.0)
     other = cwae.summarise(weighted, values, source.category)
     expected = out["mse"] + 0.5 * out["sc"] + 2.0 * out["loud"] + out["mmd"]
     assert other["loss"] == pytest.approx(expected)
@@ -287,7 +294,7 @@ def test_values_that_no_network_has_are_refused(field, value, named):
 def test_config_becomes_a_frozen_dataclass():
     config = get_config("cwae").to_dict()
     made = model_config(config, list(NAMES))
-    own = {"channels": (2, 3), "hidden": (8,), "mel": mel_config(config)}
+    own = {"channels": (2, 3), "hidden": (8,), "mel": mel_config(config), "batch_size": 12}
     assert made == dataclasses.replace(CWAE, **own)
     assert hash(made)
 

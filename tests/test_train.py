@@ -149,7 +149,7 @@ def test_plateau_lowers_the_rate_and_survives_a_restart(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "validate", lambda *_: {"loss": 1.0})
     monkeypatch.setattr(train, "write_validation", lambda *_: None)
     options = ["--config.train.plateau_patience=1", "--config.train.plateau_factor=0.25"]
-    options.append("--config.train.validate_every=2")  # an epoch is 24 sounds, two steps of 12
+    options.append("--config.train.checkpoint_every=2")
     assert run(tmp_path / "x", *options, "--config.train.steps=4") == 0
     assert saved(tmp_path / "x", 2)["['train']['lr_scale']"] == 1.0
     assert saved(tmp_path / "x", 4)["['train']['lr_scale']"] == 0.25
@@ -254,7 +254,7 @@ def test_data_of_other_categories_are_refused(again, capsys, monkeypatch):
 
     monkeypatch.setattr(train, "load_source", other)
     assert run(again, "--config.train.steps=9") == 1
-    refused(capsys, "kick, snare, clap", "kick, snare, tom")
+    refused(capsys, "another data set, of 24 sounds", "--workdir")
 
 
 @pytest.mark.parametrize("given", [[], ["--workdir=x"], [f"--config={CONFIGS / 'tiny.py'}"]])
@@ -309,4 +309,5 @@ def test_config_that_cannot_be_used_is_one_sentence(tmp_path, capsys, option, wo
 
 def test_refused_config_does_not_claim_the_work_directory(tmp_path, capsys):
     assert run(tmp_path / "x", "--config.cwae.kernel=rbf") == 1
-    assert run(tmp_path / "x", "--config.train.steps=0") == 0, capsys.readouterr().err
+    assert run(tmp_path / "x", "--config.train.steps=0") == 1
+    assert run(tmp_path / "x", "--config.train.steps=1") == 0, capsys.readouterr().err

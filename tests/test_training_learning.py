@@ -69,7 +69,12 @@ def mean_mel_convergence(splits):
 
 def test_cwae_learns(monkeypatch, splits, tmp_path):
     """Its codes tell more of a sound that it never heard than the sound's category does."""
-    settings = {"data.per_category": 8, "train.steps": 300, "train.validate_every": 100}
+    settings = {
+        "data.per_category": 8,
+        "train.steps": 300,
+        "train.validate_every": 100,
+        "train.checkpoint_every": 300,
+    }
     found = learn(monkeypatch, splits, tmp_path / "run", "cwae", **settings)
     assert found[-1]["sc"] < 0.95 * mean_mel_convergence(splits)
 
@@ -77,6 +82,6 @@ def test_cwae_learns(monkeypatch, splits, tmp_path):
 def test_mcnn_learns(monkeypatch, splits, tmp_path):
     """Silence scores 1."""
     settings = {"mcnn.heads": 2, "mcnn.channels": "(16, 16, 8, 8, 8, 4, 2, 2)"}
-    settings |= {"train.steps": 100, "train.validate_every": 20}
+    settings |= {"train.steps": 100, "train.validate_every": 20, "train.checkpoint_every": 100}
     found = learn(monkeypatch, splits, tmp_path / "run", "mcnn", **settings)
     assert found[-1]["sc"] < 0.8

@@ -10,7 +10,7 @@ from tiny import bursts, get_config
 from drumjax.errors import ConfigError
 from drumjax.models.objective import Loss, Objective
 from drumjax.training.config import apply_variant, check_same, flatten
-from drumjax.training.plateau import Plateau, observe
+from drumjax.training.plateau import MIN_SCALE, Plateau, observe
 from drumjax.training.state import adam, create_state, trained
 from drumjax.training.sweep import chunks, first_of_each, sweep
 from drumjax.training.update import learning_rate, make_update
@@ -41,19 +41,17 @@ def test_unknown_schedule_is_refused():
 # Plateau: x0.5 after ten epochs without improvement
 
 
-def run(losses, every=1, factor=0.5, patience=10, threshold=1e-4):
+def run(losses, factor=0.5, patience=10):
     plateau = Plateau()
     scales = []
-    for i, loss in enumerate(losses):
-        plateau = observe(
-            plateau, loss, every * (i + 1), factor=factor, patience=patience, threshold=threshold
-        )
+    for loss in losses:
+        plateau = observe(plateau, loss, factor=factor, patience=patience)
         scales.append(plateau.scale)
     return scales
 
 
 def test_ten_epochs_without_improvement_halve_the_rate():
-    scales = run([1.0] * 22)  # step 1 is the best; steps 11 and 21 are ten epochs on
+    scales = run([1.0] * 22)  # the first is the best; the 11th and 21st are ten epochs on
     assert scales == [1.0] * 10 + [0.5] * 10 + [0.25] * 2
 
 
@@ -71,17 +69,25 @@ def test_negative_losses_are_losses_like_others():
 
 def test_threshold_is_absolute():
     crawling = [1.0 - 0.5e-4 * i for i in range(3)]
-    plateau = Plateau(best=1.0, since=0)
-    for i, loss in enumerate(crawling):
-        plateau = observe(plateau, loss, i, factor=0.5, patience=100)
-    assert plateau == Plateau(best=1.0, since=0)
-    assert observe(plateau, 0.9998, 3, factor=0.5, patience=100) == Plateau(0.9998, 3)
-    assert observe(Plateau(-5.0, 0), -5.0002, 3, factor=0.5, patience=9) == Plateau(-5.0002, 3)
+    plateau = Plateau(best=1.0)
+    for loss in crawling:
+        plateau = observe(plateau, loss, factor=0.5, patience=100)
+    assert plateau == Plateau(best=1.0, misses=3)
+    assert observe(plateau, 0.9998, factor=0.5, patience=100) == Plateau(0.9998)
+    assert observe(Plateau(-5.0, 2), -5.0002, factor=0.5, patience=9) == Plateau(-5.0002)
 
 
-def test_patience_is_counted_in_steps_and_the_factor_is_the_configs():
-    scales = run([2.0] * 4, every=500, factor=0.2, patience=1000)
-    assert scales == [1.0, 1.0, 0.2, 0.2]
+def test_factor_is_the_configs_and_the_scale_has_a_floor():
+    assert run([1.0] * 4, factor=0.2, patience=1) == pytest.approx([1.0, 0.2, 0.04, 0.008])
+    assert run([1.0] * 4, factor=1.0, patience=1) == [1.0] * 4
+    assert run([1.0] * 50, patience=1)[-1] == MIN_SCALE
+
+
+def test_noise_around_a_falling_loss_leaves_the_rate_alone():
+    """The paper's validations: one an epoch, so that ten misses in a row are ten epochs."""
+    rng = np.random.default_rng(0)
+    losses = 1.0 - 0.002 * np.arange(500) + rng.normal(0, 0.002, 500)
+    assert run(losses)[-1] == 1.0
 
 
 # An update by hand
@@ -204,6 +210,9 @@ def test_run_may_go_on_for_longer_but_not_with_another_rate():
     config = get_config().to_dict()
     longer = {**config, "train": {**config["train"], "steps": 9, "validate_every": 2}}
     check_same(longer, config, "runs/x")
+    cosine = [{**c, "train": {**c["train"], "schedule": "cosine"}} for c in (longer, config)]
+    with pytest.raises(ConfigError, match=r"train\.steps was 3, now 9"):
+        check_same(*cosine, "runs/x")
     other = {**config, "seed": 4, "train": {**config["train"], "learning_rate": 0.5}}
     message = r"runs/x .*seed was 0, now 4; train.learning_rate was 0.001, now 0.5.*--workdir"
     with pytest.raises(ConfigError, match=message):

@@ -63,7 +63,8 @@ def get_config(model="cwae"):
         "mcnn": {"heads": 2, "channels": (4, 3, 2), "stride": 4},
     }
     mel = {"num_samples": 1279, "n_fft": 256, "win_length": 256, "hop_length": 64, "n_mels": 32}
-    train = {"steps": 3, "validate_every": 1000, "log_every": 1, "parallel": "none"}
+    train = {"steps": 3, "validate_every": 1000, "checkpoint_every": 1000, "log_every": 1}
+    train["parallel"] = "none"
     augment = {"probability": 0.8, "speed": 0.2, "decay": 6.0, "tilt": 6.0, "layer": 0.5}
     config = base_config(model)
     for section, values in ((model, own[model]), ("mel", mel), ("train", train)):

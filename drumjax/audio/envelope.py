@@ -8,6 +8,7 @@ from drumjax.errors import AudioDecodeError
 
 _FRAME_SECONDS = 0.002  # the envelope that attack_time and decay_time read
 _FRAMES_PER_WINDOW = 4
+_REST = 0.05  # seconds, a period of 20 Hz: the end that shows whether a sound rests on an offset
 
 
 def peak_normalise(x: np.ndarray) -> np.ndarray:
@@ -18,8 +19,23 @@ def peak_normalise(x: np.ndarray) -> np.ndarray:
     """
     peak = np.max(np.abs(x), initial=0.0)
     if peak == 0.0:
-        raise AudioDecodeError("The sound is silent, so that it has no peak to normalise.")
+        raise AudioDecodeError(
+            "The sound is silent, so that it has no peak to normalise.", "silent"
+        )
     return (x / peak).astype(np.float32)
+
+
+def remove_offset(x: np.ndarray, sample_rate: int, threshold: float = 5e-4) -> np.ndarray:
+    """Subtract from [samples] the constant that the sound dies away to, if it is not near zero.
+
+    It counts if it reaches `threshold` times the peak and the last 50 ms stray from it by less
+    than half of it; any other sound, such as one cut off while it swings, comes back as it is.
+    """
+    end = x[-round(_REST * sample_rate) :]
+    offset = np.median(end) if end.size else 0.0
+    reaches = abs(offset) >= threshold * np.max(np.abs(x), initial=0.0)
+    steady = np.all(np.abs(end - offset) < 0.5 * abs(offset))
+    return x - offset if reaches and steady else x
 
 
 def trim_leading_silence(x: np.ndarray, threshold_db: float = -60.0) -> np.ndarray:

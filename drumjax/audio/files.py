@@ -1,7 +1,9 @@
 """Sound files in and out: mono float32 in memory, one plain error for each way to be unusable."""
 
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +14,11 @@ MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
 MAX_CHANNELS = 8
 MAX_SECONDS = 60
 
-# What libsndfile's log says of a file that lost its end: WAV and AIFF, then Ogg.
-_CUT_SHORT = re.compile(
-    r"(?:data|SSND) : (\d+) \(should be (\d+)\)"
-    r"|Ogg ?: (?:File ended unexpectedly|Last page lacks|Junk after the last page)"
-)
+# What libsndfile's log says of a WAV or AIFF file that lost its end.
+_CUT_SHORT = re.compile(r"(?:data|SSND) : (\d+) \(should be (\d+)\)")
 _STREAMED = 2**31 - 1  # recorders that cannot seek back leave a size of at least this
+
+_FAINT = 0.1  # of the louder channel's level, -20 dB: a mean below that is no mix of the channels
 
 _WRITERS = {".wav": "WAV", ".aif": "AIFF", ".aiff": "AIFF", ".flac": "FLAC"}
 
@@ -25,33 +26,42 @@ _WRITERS = {".wav": "WAV", ".aif": "AIFF", ".aiff": "AIFF", ".flac": "FLAC"}
 def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
     """Decode a WAV, AIFF, FLAC, OGG or MP3 file to (float32 [n], sample rate in Hz).
 
-    Channels are averaged to mono. Integer files lie in [-1, 1]; float and lossy files that
-    exceed 1 keep their values, because scaling is `envelope.peak_normalise`'s work.
+    Channels are averaged to mono; where they cancel, so that the mean lies more than 20 dB below
+    the louder channel, that channel is taken alone. Integer files lie in [-1, 1]; float and lossy
+    files that exceed 1 keep their values, because scaling is `envelope.peak_normalise`'s work.
 
     Raises:
-      AudioDecodeError: the file cannot be decoded, is cut short or empty, holds NaN or infinite
-        values, or has a rate, a number of channels or a length outside the limits above.
+      AudioDecodeError: the file cannot be opened or decoded, is cut short or empty, holds NaN or
+        infinite values, or has a rate, a number of channels or a length outside the limits above.
     """
     import soundfile
 
-    if not Path(path).is_file():
-        raise AudioDecodeError(f"{path} is not there; check the path.")
     try:
-        with soundfile.SoundFile(path) as file:
+        if not Path(path).is_file():
+            raise AudioDecodeError(f"{path} is not there; check the path.", "not there")
+        Path(path).open("rb").close()  # libsndfile would not say why it cannot
+        with soundfile.SoundFile(_native(path)) as file:
             _check_header(path, file)
             samples = file.read(dtype="float32", always_2d=True)  # [n, channels]
             rate, expected = file.samplerate, file.frames
+    except OSError as error:
+        raise AudioDecodeError(
+            f"{path} cannot be opened ({error.strerror}); check its name and permissions.",
+            "cannot be opened",
+        ) from error
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: .raw has no header
         raise AudioDecodeError(
             f"{path} cannot be read as sound; convert it to WAV or remove it."
         ) from error
     if not len(samples):
-        raise AudioDecodeError(f"{path} holds no samples; remove it.")
+        raise AudioDecodeError(f"{path} holds no samples; remove it.", "holds no samples")
     if len(samples) < expected:
-        raise AudioDecodeError(f"{path} is cut short; copy it again.")
+        raise AudioDecodeError(f"{path} is cut short; copy it again.", "cut short")
     if not np.isfinite(samples).all():
-        raise AudioDecodeError(f"{path} holds NaN or infinite values; render it again.")
-    return samples.mean(axis=1, dtype=np.float32), rate
+        raise AudioDecodeError(
+            f"{path} holds NaN or infinite values; render it again.", "holds NaN or infinite values"
+        )
+    return _mono(samples), rate
 
 
 def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int, bits: int = 16) -> None:
@@ -71,7 +81,7 @@ def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int, bits: i
         raise DataError(f"{path} cannot be written; choose one of {', '.join(_WRITERS)}.")
     try:
         soundfile.write(
-            path,
+            _native(path),
             _quantise(np.asarray(samples), bits),
             sample_rate,
             subtype=f"PCM_{bits}",
@@ -97,6 +107,20 @@ def make_folder(path: str) -> Path:
     return folder
 
 
+def _native(path: str | Path) -> Any:
+    """A path as soundfile takes it: bytes on POSIX, where names need not be UTF-8."""
+    return os.fsencode(path) if os.name == "posix" else path
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    """The mean of [n, channels], or the louder channel where the channels cancel: [n]."""
+    mean = samples.mean(axis=1, dtype=np.float32)
+    levels = np.sqrt(np.mean(np.square(samples, dtype=np.float64), axis=0))  # [channels]
+    if np.sqrt(np.mean(np.square(mean, dtype=np.float64))) < _FAINT * levels.max():
+        return samples[:, np.argmax(levels)].copy()
+    return mean
+
+
 def _quantise(samples: np.ndarray, bits: int) -> np.ndarray:
     """Samples as integers: int16 [n], or 24 bits in the upper part of int32 [n]."""
     if bits not in (16, 24):
@@ -115,24 +139,40 @@ def _check_header(path: str | Path, file) -> None:
     """Refuse, before decoding, what the limits rule out or the header shows to be cut short."""
     if not MIN_RATE <= file.samplerate <= MAX_RATE:
         raise AudioDecodeError(
-            f"{path} has a sample rate of {file.samplerate} Hz; {MIN_RATE} to {MAX_RATE} are read."
+            f"{path} has a sample rate of {file.samplerate} Hz; {MIN_RATE} to {MAX_RATE} are read.",
+            f"sample rate not {MIN_RATE} to {MAX_RATE} Hz",
         )
     if file.channels > MAX_CHANNELS:
         raise AudioDecodeError(
-            f"{path} has {file.channels} channels; at most {MAX_CHANNELS} are read."
+            f"{path} has {file.channels} channels; at most {MAX_CHANNELS} are read.",
+            f"more than {MAX_CHANNELS} channels",
         )
-    if _is_cut_short(file.extra_info):
-        raise AudioDecodeError(f"{path} is cut short; copy it again.")
     if file.frames > MAX_SECONDS * file.samplerate:
         raise AudioDecodeError(
-            f"{path} lasts {file.frames / file.samplerate:.0f} s; cut it to {MAX_SECONDS} s."
+            f"{path} lasts {file.frames / file.samplerate:.0f} s; cut it to {MAX_SECONDS} s.",
+            f"longer than {MAX_SECONDS} s",
         )
+    if _is_cut_short(file.extra_info) or (file.format == "OGG" and not _has_last_page(path)):
+        raise AudioDecodeError(f"{path} is cut short; copy it again.", "cut short")
 
 
 def _is_cut_short(log: str) -> bool:
-    """Whether a sound lacks its end; WAV headers that are wrong by up to 1 % are let pass."""
+    """Whether WAV or AIFF lacks its end; headers that are wrong by up to 1 % are let pass."""
     match = _CUT_SHORT.search(log)
-    if match is None or match[1] is None:
-        return match is not None
+    if match is None:
+        return False
     declared, found = int(match[1]), int(match[2])
     return 1.01 * found < declared < _STREAMED
+
+
+def _has_last_page(path: str | Path) -> bool:
+    """Whether an Ogg file's pages end with one that says so; what follows them does not count.
+
+    RFC 3533, section 6: byte 5 of a page holds flags, byte 26 the number of lengths that follow.
+    """
+    data, start, ends = Path(path).read_bytes(), 0, False
+    while data.startswith(b"OggS", start) and start + 26 < len(data):
+        lengths = data[start + 27 : start + 27 + data[start + 26]]
+        ends = bool(data[start + 5] & 4)
+        start += 27 + data[start + 26] + sum(lengths)
+    return ends and start <= len(data)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from drumjax.categories import CATEGORIES
 from drumjax.data.aliases import load_aliases
 from drumjax.data.assemble import divide, read_sounds, render_sounds, trainable, without_duplicates
 from drumjax.data.normalise import SAMPLE_RATE, Sound
-from drumjax.data.scan import UNDECIDED, Skipped, read_manifest, scan_folders
+from drumjax.data.scan import UNDECIDED, Skipped, as_text, read_manifest, scan_folders
 from drumjax.errors import DataError
 
 _EXAMPLES = 3  # file names printed for each reason
@@ -32,10 +33,12 @@ def main(argv: list[str]) -> int:
     folds = divide(sounds, options.split_by == "folder", options.validation, options.seed)
     folds, categories, lost = trainable(folds)
     skipped += lost
+    if not folds["validation"]:
+        raise DataError(_no_validation(options))
     metadata = _metadata(argv, options.seed, folds, categories)
     write_dataset(options.output, folds, categories, metadata, _notes(metadata, skipped))
     lines = [*_table(folds, categories), *_skip_lines(skipped), *_remarks(folds, categories)]
-    print(*lines, f"The data set is in {options.output}.", sep="\n")
+    _print([*lines, f"The data set is in {options.output}."])
     return 0
 
 
@@ -56,7 +59,7 @@ OUTPUT/undecided.txt; a table of your own words settles those:
   kick = ["boom", "low thud"]
   other = ["loop"]        # none of the eleven categories
 
-Without --input the data set consists of procedural drums alone.""",
+Without --input the data set consists of procedural drums alone, and a SHARE of them validates.""",
     )
     add = parser.add_argument
     add("--input", metavar="FOLDER[,FOLDER]", default="", help="where the one-shots are")
@@ -78,7 +81,7 @@ Without --input the data set consists of procedural drums alone.""",
         "--split_by",
         choices=("file", "folder"),
         help="draw single files for validation (the "
-        "default), or whole folders, so that no kit is on both sides",
+        "default), or whole kits: the folders above the first whose name says a category",
     )
     add("--validation", metavar="SHARE", type=float, help="share held back (default 0.2)")
     add(
@@ -109,7 +112,9 @@ def _path(text: str) -> Path:
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Refuse what cannot go together, and fill in the defaults."""
-    options.input = [_path(folder).resolve() for folder in options.input.split(",") if folder]
+    whole = options.input and _path(options.input).is_dir()  # commas are part of its name
+    listed = [options.input] if whole else options.input.split(",")
+    options.input = [_path(folder).resolve() for folder in listed if folder]
     if not options.input and options.synth_per_category < 1:
         parser.error("name folders with --input, or ask for --synth_per_category=N")
     if not options.input and (options.manifest or options.categories or options.split_by):
@@ -132,7 +137,8 @@ def _collect(options: argparse.Namespace) -> tuple[list[Sound], list[Skipped]]:
     if count := options.synth_per_category:
         wanted = [("train", count)]
         if not options.input:
-            wanted.append(("validation", max(1, count // 4)))
+            share = options.validation / (1 - options.validation)
+            wanted.append(("validation", max(1, round(count * share))))
         total = len(CATEGORIES) * sum(n for _, n in wanted)
         rendered = (item for fold, n in wanted for item in render_sounds(n, fold, options.seed))
         made, failed = _sorted_out(rendered, total, "rendering")
@@ -180,7 +186,7 @@ def _metadata(
     return {
         "categories": list(categories),
         "seed": seed,
-        "command": shlex.join(["drumjax", "prepare", *argv]),
+        "command": shlex.join(["drumjax", "prepare", *map(as_text, argv)]),
         "counts": {f: {c: count[c] for c in categories} for f, count in counts.items()},
     }
 
@@ -191,6 +197,21 @@ def _notes(metadata: dict[str, Any], skipped: Sequence[Skipped]) -> dict[str, st
     report = {**metadata, "skipped": reasons, "files": [skip._asdict() for skip in skipped]}
     undecided = "".join(f"{skip.name}\n" for skip in skipped if skip.reason == UNDECIDED)
     return {"report.json": json.dumps(report, indent=1), "undecided.txt": undecided}
+
+
+def _no_validation(options: argparse.Namespace) -> str:
+    """Why nothing is left to validate on, and what to do."""
+    if options.manifest:
+        return f"{options.manifest} lists no usable sound for validation; name some there."
+    if options.split_by == "folder":
+        return "the sounds lie in one kit, or in kits that cannot be parted; use --split_by=file."
+    return "no category has two sounds, one of them for validation; add sounds with --input."
+
+
+def _print(lines: Sequence[str]) -> None:
+    """Print lines; what the terminal cannot show is replaced."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print("\n".join(lines).encode(encoding, "replace").decode(encoding))
 
 
 def _table(folds: Folds, categories: Sequence[str]) -> list[str]:
@@ -229,5 +250,5 @@ def _remarks(folds: Folds, categories: Sequence[str]) -> list[str]:
         remarks.append(f"No sounds to train on, so not in the data set: {', '.join(absent)}.")
     if unheld := [category for category in categories if category not in held]:
         remarks.append(f"No sounds to validate on, and all in training: {', '.join(unheld)}.")
-        remarks.append("A category needs two sounds for that, or two folders to split by folder.")
+        remarks.append("A category needs two sounds for that, or two kits to split by folder.")
     return remarks

@@ -3,6 +3,7 @@
 import itertools
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -49,6 +50,7 @@ class _Name(NamedTuple):
     """The words of one or several names, and the same in order."""
 
     words: frozenset[str]
+    short: frozenset[str]  # the words of one or two letters that may say a category by themselves
     line: str
 
 
@@ -66,14 +68,13 @@ class Aliases:
         """The category of the sound at `path`, relative to the folder that is searched.
 
         The file's name decides; if it says nothing, the nearest folder, and so on. A hat that the
-        file does not call open or closed may be called so by a folder. None if nothing is said or
-        two categories are; OTHER for a drum that is none of the eleven.
+        file does not call open or closed may be called so by a folder. A word of one or two letters
+        counts in a folder's name only if it is all of it: 'SD', but not 'SD Card' or 'MT-40'. None
+        if nothing is said or two categories are; OTHER for a drum that is none of the eleven.
         """
-        name = _Name(frozenset(), "")
+        names = [_read(path.stem), *map(_read_folder, reversed(path.parent.parts))]
         hat = False
-        for part in (path.stem, *reversed(path.parent.parts)):
-            new = _read(part)
-            name = _Name(name.words | new.words, f"{name.line}|{new.line}")
+        for name in itertools.accumulate(names, _joined):
             found = self._found(name)
             if hat:
                 found &= set(_HATS)
@@ -83,12 +84,9 @@ class Aliases:
                 return found.pop() if len(found) == 1 else None
         return None
 
-    def is_bare(self, part: str) -> bool:
-        """Whether a folder's name says a category and no more: 'Kicks', but not '808 Kicks'."""
-        words = set(_read(part).line.split())
-        return part.replace(" ", "").replace("_", "").replace("-", "").isalpha() and any(
-            words == set(alias.replace("+", " ").split()) for alias in self._table
-        )
+    def is_named_by(self, folder: str) -> bool:
+        """Whether a folder's name says a category, or several: 'Kicks', '808 Kicks', 'Hats'."""
+        return bool(self._found(_read_folder(folder)))
 
     def _found(self, name: _Name) -> set[str]:
         """The categories that a name speaks of, after the closest kind of match there is."""
@@ -107,24 +105,30 @@ def load_aliases(path: Path | None) -> Aliases:
     """The built-in table, extended by the `[aliases]` of a TOML file: kick = ["boom", "thud"].
 
     Raises:
-        DataError: the file cannot be read, or names a category that does not exist.
+        DataError: the file cannot be read, names a category that does not exist, or has an alias
+            without letters, which every name would match.
     """
     if path is None:
         return Aliases()
     try:
-        extra = tomllib.loads(path.read_text("utf-8"))["aliases"]
+        extra = tomllib.loads(path.read_text("utf-8-sig"))["aliases"]
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"the table {path} cannot be read: {error}.") from error
     except KeyError:
         raise DataError(
             f'{path} has no [aliases]; write lines like kick = ["boom"] there.'
         ) from None
+    if not isinstance(extra, dict):
+        raise DataError(f'{path}: write [aliases] and, below it, lines like kick = ["boom"].')
     for category, aliases in extra.items():
         if category not in (*CATEGORIES, OTHER):
             known = ", ".join((*CATEGORIES, OTHER))
             raise DataError(f"{path} names the category {category}; there are: {known}.")
         if not isinstance(aliases, list) or not all(isinstance(a, str) and a for a in aliases):
             raise DataError(f'{path}: write {category} = ["word", "two words"].')
+        for alias in aliases:
+            if not all(_normal(alias).split("+")):
+                raise DataError(f"{path}: {category} has {alias!r}; write words of letters.")
     return Aliases(extra)
 
 
@@ -139,7 +143,8 @@ def _built_in() -> Iterable[tuple[str, str]]:
 
 def _normal(alias: str) -> str:
     """An alias in the form in which names are read."""
-    return "+".join(" ".join(map(_singular, _LETTERS.findall(a.lower()))) for a in alias.split("+"))
+    alias = unicodedata.normalize("NFC", alias).lower()
+    return "+".join(" ".join(map(_singular, _LETTERS.findall(a))) for a in alias.split("+"))
 
 
 def _singular(word: str) -> str:
@@ -149,15 +154,29 @@ def _singular(word: str) -> str:
 
 def _read(text: str) -> _Name:
     """Split a name at all that is no letter and, besides, at capital letters inside a word."""
+    text = unicodedata.normalize("NFC", text)  # macOS stores letters and accents apart
     runs = [_singular(run.lower()) for run in _LETTERS.findall(text)]
     pieces = [_singular(p.lower()) for p in _LETTERS.findall(_CAMEL.sub(" ", text))]
-    return _Name(frozenset(runs + pieces) - _MISLEADING, f" {' '.join(pieces)} ")
+    words = frozenset(runs + pieces) - _MISLEADING
+    return _Name(words, frozenset(w for w in words if len(w) <= _WEAK), f" {' '.join(pieces)} ")
+
+
+def _read_folder(text: str) -> _Name:
+    """Read a folder's name, whose short words mean something by themselves only if alone."""
+    name = _read(text)
+    return name if len(text.strip()) <= _WEAK else name._replace(short=frozenset())
+
+
+def _joined(near: _Name, far: _Name) -> _Name:
+    return _Name(near.words | far.words, near.short | far.short, f"{near.line}|{far.line}")
 
 
 def _match(alias: str, name: _Name) -> tuple[int, frozenset[str]]:
     """How closely `alias` is found in `name` (0 not at all, 3 best), and the words it rests on."""
     parts = frozenset(alias.replace("+", " ").split())
     whole = f" {alias} " in name.line if " " in alias else parts <= name.words
+    if len(alias) <= _WEAK:
+        whole = alias in name.short
     if whole:
         return (3 if len(alias) > _WEAK else 2), parts
     if len(parts) > 1 or len(alias) < _AFFIX:

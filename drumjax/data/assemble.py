@@ -4,18 +4,14 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-import numpy as np
 
 from drumjax.audio.files import read_audio
 from drumjax.categories import CATEGORIES
-from drumjax.data.normalise import SAMPLE_RATE, Sound, UnfitError, normalise
+from drumjax.data.normalise import Sound, UnfitError, normalise, quantise
 from drumjax.data.scan import Candidate, Skipped
 from drumjax.data.split import split_by_file, split_by_kit
 from drumjax.errors import AudioDecodeError, DataError
 
-UNREADABLE = "unreadable"
 DUPLICATE = "duplicate"
 UNTRAINED = "no training sound in its category"
 PROCEDURAL = "procedural"  # the kit of all rendered sounds
@@ -27,9 +23,12 @@ def read_sounds(candidates: Sequence[Candidate], cut_long: bool) -> Iterator[Sou
     def one(candidate: Candidate) -> Sound | Skipped:
         try:
             samples, rate = read_audio(candidate.path)
-        except (AudioDecodeError, UnicodeError) as error:  # a name that is no UTF-8
-            return Skipped(candidate.name, UNREADABLE, str(error))
-        return _prepared(samples, rate, candidate, cut_long)
+            audio = normalise(samples, rate, cut_long)
+        except AudioDecodeError as error:
+            return Skipped(candidate.name, error.reason, str(error))
+        except UnfitError as reason:
+            return Skipped(candidate.name, str(reason))
+        return Sound(audio, candidate.category, candidate.name, candidate.kit, candidate.fold)
 
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
@@ -38,8 +37,11 @@ def read_sounds(candidates: Sequence[Candidate], cut_long: bool) -> Iterator[Sou
         pool.shutdown(cancel_futures=True)
 
 
-def render_sounds(count: int, fold: str, seed: int) -> Iterator[Sound | Skipped]:
-    """Render `count` procedural sounds of each category for `fold`; the folds' seeds differ."""
+def render_sounds(count: int, fold: str, seed: int) -> Iterator[Sound]:
+    """Render `count` procedural sounds of each category for `fold`; the folds' seeds differ.
+
+    They last 0.1 to 1 second as they are rendered, and so are taken as they are.
+    """
     from drumjax.synth.dataset import render_set  # compiles with jax
 
     seed = 2 * seed + (fold == "validation")
@@ -47,8 +49,7 @@ def render_sounds(count: int, fold: str, seed: int) -> Iterator[Sound | Skipped]
         audio, _ = render_set(category, count, seed)
         for index, samples in enumerate(audio):
             name = f"synth/{fold}/{category}_{index:05d}"
-            origin = Candidate(Path(name), name, category, PROCEDURAL, fold)
-            yield _prepared(samples, SAMPLE_RATE, origin, cut_long=True)
+            yield Sound(quantise(samples), category, name, PROCEDURAL, fold)
 
 
 def without_duplicates(sounds: Iterable[Sound]) -> tuple[list[Sound], list[Skipped]]:
@@ -105,11 +106,3 @@ def trainable(
     lost = [s for sounds in folds.values() for s in sounds if s.category not in trained]
     skipped = [Skipped(s.name, UNTRAINED, s.category) for s in lost]
     return kept, tuple(category for category in CATEGORIES if category in trained), skipped
-
-
-def _prepared(samples: np.ndarray, rate: int, origin: Candidate, cut_long: bool) -> Sound | Skipped:
-    try:
-        audio = normalise(samples, rate, cut_long)
-    except UnfitError as reason:
-        return Skipped(origin.name, str(reason))
-    return Sound(audio, origin.category, origin.name, origin.kit, origin.fold)

@@ -1,6 +1,7 @@
 """Writes and reads prepared data sets as TFDS array_record files. TensorFlow is never imported."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -13,10 +14,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from drumjax.data.normalise import NUM_SAMPLES, SAMPLE_RATE, Sound, pad
+from drumjax.data.scan import as_text
 from drumjax.data.source import Source
 from drumjax.errors import DataError
 
-_MARK = "dataset_info.json"  # the file that tells a prepared data set from any other folder
+_MARK = "dataset_info.json"  # the file that tells a data set from any other folder
 
 
 class DrumSounds(tfds.core.GeneratorBasedBuilder):
@@ -69,13 +71,18 @@ def check_output(directory: Path, overwrite: bool) -> None:
     """See that a data set may be written to `directory`.
 
     Raises:
-        DataError: it exists and `overwrite` is not given, it is something else than a data set, or
-            nothing can be written there.
+        DataError: it exists, is not empty and `overwrite` is not given, it is something else than
+            a prepared data set, its name is no UTF-8, or nothing can be written there.
     """
-    if directory.exists() and not (directory / _MARK).is_file():
-        raise DataError(f"{directory} exists and is no prepared data set; choose another --output.")
-    if directory.exists() and not overwrite:
-        raise DataError(f"{directory} exists; choose another --output or add --overwrite.")
+    if as_text(directory) != directory.as_posix():
+        raise DataError(f"the name {as_text(directory)} is no UTF-8; choose another --output.")
+    if directory.exists() and not _is_empty(directory):
+        if not _is_ours(directory):
+            raise DataError(
+                f"{directory} exists and is no prepared data set; choose another --output."
+            )
+        if not overwrite:
+            raise DataError(f"{directory} exists; choose another --output or add --overwrite.")
     above = next(path for path in directory.absolute().parents if path.exists())
     if not (above.is_dir() and os.access(above, os.W_OK)):
         raise DataError(f"nothing can be written to {above}; choose another --output.")
@@ -91,28 +98,31 @@ def write_dataset(
     """Write a data set, with `notes` as text files beside it.
 
     It is moved to `directory` when it is complete; until then an older data set is kept there.
+
+    Raises:
+        DataError: it cannot be written, such as when the disk is full.
     """
     tfds.disable_progress_bar()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        metadata = {**metadata, "sample_rate": SAMPLE_RATE, "num_samples": NUM_SAMPLES}
-        builder = DrumSounds(
-            folds={fold: sounds for fold, sounds in folds.items() if sounds},
-            categories=categories,
-            metadata=metadata,
-            data_dir=workplace,
-        )
-        with contextlib.redirect_stdout(None):  # TFDS announces a download
-            builder.download_and_prepare()
-        written = Path(builder.data_dir)
-        for name, text in notes.items():
-            (written / name).write_text(text, encoding="utf-8")
-        if directory.exists():
-            os.rename(directory, workplace / "before")
-        os.rename(written, directory)
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+    metadata = {**metadata, "sample_rate": SAMPLE_RATE, "num_samples": NUM_SAMPLES}
+    with _said(
+        f"the data set cannot be written to {directory}", "make room, or choose another --output"
+    ):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        workplace = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+        try:
+            builder = DrumSounds(
+                folds={fold: sounds for fold, sounds in folds.items() if sounds},
+                categories=categories,
+                metadata=metadata,
+                data_dir=workplace,
+            )
+            with contextlib.redirect_stdout(None):  # TFDS announces a download
+                builder.download_and_prepare()
+            for name, text in notes.items():
+                (Path(builder.data_dir) / name).write_text(text, encoding="utf-8")
+            _replace(directory, Path(builder.data_dir), workplace / "before")
+        finally:
+            shutil.rmtree(workplace, ignore_errors=True)
 
 
 def read_split(directory: str | PathLike[str], split: str) -> Source:
@@ -120,12 +130,13 @@ def read_split(directory: str | PathLike[str], split: str) -> Source:
     builder = _open(Path(directory))
     if split not in builder.info.splits:
         raise DataError(f"the data set {directory} has no {split} sounds; prepare it with more.")
-    examples = builder.as_data_source(split)
-    audio = np.empty((len(examples), NUM_SAMPLES), np.int16)
-    rest = []
-    for row, example in zip(audio, examples, strict=True):
-        row[:] = example.pop("audio")
-        rest.append(example)
+    with _said(f"the data set {directory} is damaged", "prepare it again with --overwrite"):
+        examples = builder.as_data_source(split)
+        audio = np.empty((len(examples), NUM_SAMPLES), np.int16)
+        rest = []
+        for row, example in zip(audio, examples, strict=True):
+            row[:] = example.pop("audio")
+            rest.append(example)
     return Source(
         audio=audio,
         category=np.array([e["category"] for e in rest], np.int32),
@@ -147,14 +158,45 @@ def read_metadata(directory: str | PathLike[str]) -> dict[str, Any]:
 
 
 def _open(directory: Path) -> tfds.core.DatasetBuilder:
-    if not (directory / _MARK).is_file():
+    if not _is_ours(directory):
         raise DataError(
             f"{directory} is no prepared data set; make one with "
             "'python -m drumjax prepare --input=FOLDER --output=DIR'."
         )
-    try:
+    with _said(f"the data set {directory} is damaged", "prepare it again with --overwrite"):
         return tfds.builder_from_directory(directory)
-    except Exception as error:  # tfds names no error type for a damaged folder
-        raise DataError(
-            f"the data set {directory} is damaged ({error}); prepare it again with --overwrite."
-        ) from error
+
+
+def _is_ours(directory: Path) -> bool:
+    """Whether a data set that `write_dataset` wrote lies in `directory`."""
+    try:
+        info = json.loads((directory / _MARK).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(info, dict) and info.get("name") == DrumSounds.name
+
+
+def _is_empty(directory: Path) -> bool:
+    return directory.is_dir() and not any(directory.iterdir())
+
+
+def _replace(directory: Path, written: Path, before: Path) -> None:
+    """Move `written` to `directory`; what is there goes to `before`, and comes back on failure."""
+    try:
+        if directory.exists():
+            os.rename(directory, before)
+        os.rename(written, directory)
+    except BaseException:  # an interruption, too
+        if before.exists() and not directory.exists():
+            os.rename(before, directory)
+        raise
+
+
+@contextlib.contextmanager
+def _said(what: str, remedy: str) -> Iterator[None]:
+    """Turn any error into one sentence; neither TFDS nor array_record names its error types."""
+    try:
+        yield
+    except Exception as error:
+        cause = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise DataError(f"{what} ({cause}); {remedy}.") from error

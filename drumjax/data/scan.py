@@ -1,10 +1,11 @@
 """Finds the sounds to prepare: in folders, by their names, or in a table that lists them."""
 
 import csv
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from drumjax.audio.files import AUDIO_SUFFIXES
 from drumjax.categories import CATEGORIES
@@ -15,6 +16,7 @@ FOLDS = ("train", "validation")
 UNDECIDED = "no category in its name"
 NOT_ELEVEN = "none of the eleven categories"
 NOT_SOUND = "no WAV, AIFF, FLAC, OGG or MP3 file"
+NOT_OPENED = "folder cannot be opened"
 
 
 class Candidate(NamedTuple):
@@ -40,13 +42,17 @@ def scan_folders(
 ) -> tuple[list[Candidate], list[Skipped]]:
     """Search folders and all folders in them. Hidden files are passed over.
 
+    Links to folders are followed, and each folder is searched once. A single input folder's own
+    name counts as the farthest of the folders that may say a category.
+
     Raises:
         DataError: one of `folders` is none, or all of them together hold no file.
     """
     candidates, skipped = [], []
-    for root, path in _walk(folders):
-        inside = PurePosixPath(_text(path.relative_to(root)))
-        name, category = str(inside), aliases.category(inside)
+    for root, path in _walk(folders, skipped):
+        inside = PurePosixPath(as_text(path.relative_to(root)))
+        above = as_text(root.name) if len(folders) == 1 else ""
+        name, category = str(inside), aliases.category(above / inside)
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             skipped.append(Skipped(name, NOT_SOUND))
         elif category is None:
@@ -66,18 +72,16 @@ def read_manifest(folder: Path, manifest: Path) -> tuple[list[Candidate], list[S
     """Read a CSV with the columns path (inside `folder`), category, fold and, if any, kit.
 
     Raises:
-        DataError: the table cannot be read, lacks a column, or has a fold of another name.
+        DataError: the table cannot be read, lacks a column, has a fold of another name, or lists a
+            file twice.
     """
-    try:
-        with open(manifest, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"the table {manifest} cannot be read: {error}.") from error
-    missing = {"path", "category", "fold"} - set(rows[0] if rows else ())
-    if missing:
-        raise DataError(f"{manifest} has no rows with {', '.join(sorted(missing))}; add them.")
-    candidates, skipped = [], []
-    for line, row in enumerate(rows, start=2):
+    candidates, skipped, seen = [], [], {}
+    for line, row in _rows(manifest):
+        first = seen.setdefault(PurePosixPath(row["path"]), line)
+        if first != line:
+            raise DataError(
+                f"{manifest}, line {line}: {row['path']} is in line {first} already; remove one."
+            )
         if row["category"] not in CATEGORIES:
             skipped.append(Skipped(row["path"], NOT_ELEVEN, row["category"]))
             continue
@@ -86,33 +90,70 @@ def read_manifest(folder: Path, manifest: Path) -> tuple[list[Candidate], list[S
         kit = row.get("kit") or Path(row["path"]).parent.as_posix()
         path = folder / row["path"]
         candidates.append(Candidate(path, row["path"], row["category"], kit, row["fold"]))
-    return _unique(candidates), skipped
+    return candidates, skipped
 
 
-def _walk(folders: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Pairs (root, file), in order; of several folders, the root is the one that holds each."""
+def as_text(path: str | Path) -> str:
+    """A path as text that can be stored, even if its bytes are no UTF-8."""
+    text = path if isinstance(path, str) else path.as_posix()
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def _rows(manifest: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a table, commas, semicolons or tabs between its columns, with line numbers."""
+    try:
+        with open(manifest, newline="", encoding="utf-8-sig") as file:
+            header = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, restval="", delimiter=max(",;\t", key=header.count))
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"the table {manifest} cannot be read: {error}.") from error
+    missing = {"path", "category", "fold"} - set(rows[0][1] if rows else ())
+    if missing:
+        raise DataError(f"{manifest} has no rows with {', '.join(sorted(missing))}; add them.")
+    return rows
+
+
+def _walk(folders: Sequence[Path], skipped: list[Skipped]) -> Iterator[tuple[Path, Path]]:
+    """Pairs (root, file), in order; of several folders, the root is the one that holds each.
+
+    Folders that cannot be opened are added to `skipped`.
+    """
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder} is no folder; name a folder of one-shots with --input.")
     if len({folder.name for folder in folders}) < len(folders):
         raise DataError("two input folders have the same name; name the folder above them instead.")
+    seen: set[Any] = set()
     for folder in folders:
+        if not _is_new(folder, seen):
+            continue
         root = folder.parent if len(folders) > 1 else folder
-        for place, inner, files in os.walk(folder):
-            inner[:] = sorted(i for i in inner if not i.startswith((".", "__MACOSX")))
+
+        def closed(error: OSError, root: Path = root) -> None:
+            name = as_text(Path(error.filename).relative_to(root))
+            skipped.append(Skipped(name, NOT_OPENED, error.strerror or ""))
+
+        for place, inner, files in os.walk(folder, onerror=closed, followlinks=True):
+            known = sorted(i for i in inner if not i.startswith((".", "__MACOSX")))
+            inner[:] = [i for i in known if _is_new(os.path.join(place, i), seen)]
             yield from ((root, Path(place, f)) for f in sorted(files) if not f.startswith("."))
 
 
-def _text(path: Path) -> str:
-    """A path as text that can be stored, even if its bytes are no UTF-8."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+def _is_new(folder: str | Path, seen: set[Any]) -> bool:
+    """Whether `folder` is none of `seen`, to which it is added; links lead back up, too."""
+    try:
+        stat = os.stat(folder)
+    except OSError:
+        return True  # the walk will say so
+    key = stat.st_dev, stat.st_ino
+    new = key not in seen
+    seen.add(key)
+    return new
 
 
 def _kit(name: PurePosixPath, root: Path, aliases: Aliases) -> str:
-    """The folder that a sound comes from, leaving out folders that only name a category."""
-    parts = [part for part in name.parent.parts if not aliases.is_bare(part)]
-    return "/".join(parts) or root.name
-
-
-def _unique(candidates: list[Candidate]) -> list[Candidate]:
-    return list({candidate.name: candidate for candidate in candidates}.values())
+    """The folders above the first that says a category: 'Kit C' of 'Kit C/Snares/Tight/1.wav'."""
+    above = itertools.takewhile(lambda part: not aliases.is_named_by(part), name.parent.parts)
+    return "/".join(above) or as_text(root.name or root)

@@ -3,9 +3,9 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from drumjax.errors import CheckpointError
 from drumjax.evals.reconstruction import Network
 from drumjax.models import cwae, mcnn
 
@@ -36,7 +36,8 @@ def draw_codes(
         np.asarray(latents[k][category], np.float64) for k in ("mean", "covariance")
     )
     values, vectors = np.linalg.eigh(covariance)
-    spread = vectors * np.sqrt(np.maximum(values, 0.0))[None, :]
+    # The symmetric root is unique; another one would turn with the linear algebra library.
+    spread = (vectors * np.sqrt(np.maximum(values, 0.0))[None, :]) @ vectors.T
     return (mean[None, :] + noise @ spread.T).astype(np.float32)
 
 
@@ -56,13 +57,19 @@ def render(
         padded = np.resize(part, (chunk, z.shape[1]))
         sound = step(encoder.variables, vocoder.variables, padded, weights)
         sounds.append(np.asarray(sound)[: len(part)])
-    return np.concatenate(sounds)
+    made = np.concatenate(sounds)
+    if not np.isfinite(made).all():
+        raise CheckpointError(
+            "The networks made a sound that holds numbers that are not finite; "
+            "load an earlier checkpoint or train them again."
+        )
+    return made
 
 
 @functools.cache
 def _compiled(encoder: cwae.CwaeConfig, vocoder: mcnn.McnnConfig):
     def step(cwae_variables, mcnn_variables, z: jax.Array, weights: jax.Array) -> jax.Array:
         mel = cwae.decode(encoder, cwae_variables, z, weights)
-        return jnp.nan_to_num(mcnn.generate(vocoder, mcnn_variables, mel))
+        return mcnn.generate(vocoder, mcnn_variables, mel)
 
     return jax.jit(step)

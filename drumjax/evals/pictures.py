@@ -1,6 +1,6 @@
 """Pictures of sounds: what a validation reconstructs, and a contact sheet of what was generated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from drumjax.audio.files import write_audio
 from drumjax.audio.griffin_lim import griffin_lim
 from drumjax.audio.mel import MelConfig, mel_spectrogram
 from drumjax.data.source import Source
-from drumjax.models.objective import Objective, Variables, to_float
+from drumjax.models.objective import Variables, to_float
 from drumjax.training.sweep import first_of_each
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def to_ceiling(sound: np.ndarray) -> np.ndarray:
 
 
 def write_validation(
-    objective: Objective,
+    reconstruct: Callable[..., dict[str, jax.Array]],
     variables: Variables,
     held_out: Source,
     mel: MelConfig,
@@ -36,11 +36,12 @@ def write_validation(
 ) -> None:
     """Reconstruct one held-out sound of each category: a picture and WAVs in workdir/validation.
 
-    A model that makes no sound of its own is heard through Griffin-Lim.
+    `reconstruct` is an objective's, compiled. A model that makes no sound of its own is heard
+    through Griffin-Lim.
     """
     rows = first_of_each(held_out, 1)
     audio, category = held_out.audio[rows], held_out.category[rows]
-    made = objective.reconstruct(variables, audio, category)
+    made = reconstruct(variables, audio, category)
     sound = made["audio"] if "audio" in made else griffin_lim(made["mel"], mel)
     originals, sounds = np.asarray(to_float(audio)), np.asarray(sound)
     names = [held_out.categories[c] for c in category]

@@ -23,14 +23,18 @@ class Network(NamedTuple):
     variables: Variables
 
 
+@functools.partial(jax.jit, static_argnames="configs")
 def chain_error(
-    encoder: Network, vocoder: Network, audio: jax.Array, category: jax.Array
+    configs: tuple[cwae.CwaeConfig, mcnn.McnnConfig],
+    variables: tuple[Variables, Variables],
+    audio: jax.Array,
+    category: jax.Array,
 ) -> dict[str, jax.Array]:
     """Spectral convergence (NDM eq. 11) of each sound, linear mel against the original's.
 
     Args:
-      encoder: the CWAE.
-      vocoder: the MCNN.
+      configs: of the CWAE and of the MCNN.
+      variables: of both.
       audio: [b, samples].
       category: [b].
 
@@ -38,10 +42,10 @@ def chain_error(
       "cwae" (mel through the bottleneck), "mcnn" (sound from the true mel), "chain" (sound from the
       mel through the bottleneck), each [b].
     """
-    mel = encoder.config.mel
+    mel = configs[0].mel
     target = mel_spectrogram(to_float(audio), mel)
-    estimate = cwae.reconstruct(encoder.config, encoder.variables, audio, category)["mel"]
-    generate = functools.partial(mcnn.generate, vocoder.config, vocoder.variables)
+    estimate = cwae.reconstruct(configs[0], variables[0], audio, category)["mel"]
+    generate = functools.partial(mcnn.generate, configs[1], variables[1])
     return {
         "cwae": spectral_convergence(target, estimate),
         "mcnn": spectral_convergence(target, mel_spectrogram(generate(target), mel)),
@@ -55,7 +59,8 @@ def evaluate_chain(encoder: Network, vocoder: Network, source: Source) -> dict[s
     Returns:
       {stage: {category: mean, ..., "categories": mean of those, "sounds": mean over the sounds}}
     """
-    values = sweep(jax.jit(functools.partial(chain_error, encoder, vocoder)), source, 32)
+    configs, variables = zip(encoder, vocoder, strict=True)
+    values = sweep(functools.partial(chain_error, configs, variables), source, 32)
     table = {}
     for stage in STAGES:
         rows = mean_by_category(values[stage], source.category, source.categories)

@@ -28,6 +28,12 @@ def mel_config(config: Mapping[str, Any]) -> MelConfig:
     return freeze(MelConfig, config["mel"], "mel")
 
 
+def batch_size(config: Mapping[str, Any], categories: Sequence[str]) -> int:
+    """Sounds in a training step, on all devices together."""
+    data = config["data"]
+    return data["per_category"] * (len(categories) if data["balanced"] else 1)
+
+
 def model_config(config: Mapping[str, Any], categories: Sequence[str]) -> Any:
     """The frozen config of `config["model"]`, whose own fields stand under its name.
 
@@ -42,6 +48,8 @@ def model_config(config: Mapping[str, Any], categories: Sequence[str]) -> Any:
         raise ConfigError(f"The config has no section {name!r}; give --config=configs/{name}.py.")
     kind, _ = MODELS[name]
     values = {**config[name], "mel": mel_config(config), "categories": tuple(categories)}
+    if "batch_size" in (f.name for f in dataclasses.fields(kind)):
+        values["batch_size"] = batch_size(config, categories)
     return freeze(kind, values, name)
 
 

@@ -54,7 +54,10 @@ class CwaeConfig:
     # sum by the batch, so that beta does not shrink as batches grow.
     recon_reduction: str = "sum"
     log_floor: float = 1e-5  # not given; about -128 dB below the loudest mel value
-    std_floor: float = 1e-3  # late frames are constant: without a floor they would divide by zero
+    # Late frames are almost constant where most sounds have ended. With a tiny floor the one that
+    # rings on, or was slowed down, would lie thousands of deviations out; in nepers, not given.
+    std_floor: float = 0.1
+    batch_size: int = 704  # what eq. 5 sums over; set from the experiment's data section
     # Differs from the paper when above 0: two terms that eq. 5 lacks, each added with this weight.
     # An MSE in log-mel counts a silent element as much as a loud one, and the mean of a log lies
     # far below the mean in linear mel: kicks come back as near silence. The first term is the
@@ -195,6 +198,9 @@ def encode(config: CwaeConfig, variables: Variables, audio: jax.Array, category:
     return cast(jax.Array, Cwae(config).apply(nets, x, labels, method="encode"))
 
 
+_encode = jax.jit(encode, static_argnums=0)  # one program for every calibration
+
+
 def decode(config: CwaeConfig, variables: Variables, z: jax.Array, weights: jax.Array):
     """z [b, latents] and category weights [b, k] -> linear mel [b, frames, mels]."""
     nets = {k: variables[k] for k in ("params", "batch_stats")}
@@ -228,7 +234,11 @@ def loss(
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
     """NDM eq. 5: sum_i MSE(x_i, x^_i) + beta D_Z, D_Z the mean MMD^2 of the categories (eq. 4)."""
     categories, n = batch["category"].shape
+    if categories != len(config.categories):
+        raise ConfigError("A CWAE needs the same number of each category: data.balanced=True.")
     devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    if n * devices < 2:
+        raise ConfigError("The MMD needs two sounds a category or more: raise data.per_category.")
     x = network_input(config, variables["constants"], merge_categories(batch["audio"]))
     labels = one_hot(config, merge_categories(batch["category"]))
     nets = {k: variables[k] for k in ("params", "batch_stats")}
@@ -297,12 +307,13 @@ def summarise(
     means = {k: float(values[k].mean()) for k in ("mse", "sc", "loud")}
     each = mean_by_category(values["sc"], category, config.categories)
     d_z = float(np.mean(mmds or 0))
-    # The per-sound mean, whatever the training's reduction: it must not depend on the set's size.
+    # Eq. 5 for one sound: its sum over a batch, divided by the batch.
+    share = config.batch_size if config.recon_reduction == "sum" else 1
     total = (
         means["mse"]
         + config.convergence_weight * means["sc"]
         + config.loudness_weight * means["loud"]
-        + config.beta * d_z
+        + config.beta / share * d_z
     )
     return {"loss": total, **means, "mmd": d_z, **{f"sc/{k}": v for k, v in each.items()}}
 
@@ -315,8 +326,7 @@ def calibrate(
     With fewer sounds than twice the latents a covariance is shrunk towards its diagonal, so that it
     stays a usable one.
     """
-    run = jax.jit(functools.partial(encode, config))
-    pairs = [(np.asarray(run(variables, a, c)), c) for a, c in batches]
+    pairs = [(np.asarray(_encode(config, variables, a, c)), c) for a, c in batches]
     z, category = (np.concatenate(part) for part in zip(*pairs, strict=True))
     means, covariances = [], []
     for i in range(len(config.categories)):

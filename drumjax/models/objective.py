@@ -31,8 +31,8 @@ class Objective(NamedTuple):
     validate: (variables, audio [n, samples], category [n]) -> per-sound arrays [n, ...]; jittable.
     summarise: (per-sound arrays of the whole set, category [n]) -> scalars; "loss" finds the best.
     calibrate: (variables, batches of (audio, category)) -> constants, before each checkpoint.
-    reconstruct: (variables, audio, category) -> {"mel" [n, frames, mels], "audio" [n, samples]}, or
-      one of them.
+    reconstruct: (variables, audio, category) -> {"mel": [n, frames, mels]}, with {"audio":
+      [n, samples]} where the model makes sound itself.
     """
 
     init: Callable[[jax.Array], Variables]

@@ -11,7 +11,14 @@ from drumjax.errors import ConfigError
 from drumjax.models import MODELS
 
 # What may change between a run and its continuation without changing what the run is.
-FREE = ("train.steps", "train.log_every", "train.validate_every", "train.parallel", "data.path")
+FREE = (
+    "train.steps",  # with the constant schedule alone: the cosine's rates depend on it
+    "train.log_every",
+    "train.validate_every",
+    "train.checkpoint_every",
+    "train.parallel",
+    "data.path",  # the sounds found there must be the same
+)
 
 
 def base_config(model: str) -> ConfigDict:
@@ -46,10 +53,11 @@ def base_config(model: str) -> ConfigDict:
                 "schedule": "constant",  # or "cosine": down to zero at the last step
                 "warmup": 0,  # steps
                 "plateau_factor": 0.5,
-                "plateau_patience": 10,  # epochs
+                "plateau_patience": 10,  # validations
                 "beta1": 0.9,
                 "log_every": 10,  # steps
-                "validate_every": 500,  # steps; each one writes a checkpoint, a picture and sounds
+                "validate_every": 0,  # steps; 0 is once an epoch, as the plateau's rule has it
+                "checkpoint_every": 1000,  # steps; validates, saves, writes a picture and sounds
                 "calibrate_sounds": 0,  # sounds a category behind the latent Gaussians; 0 is all
                 "parallel": "auto",  # "none", "pmap", "jit"
             },
@@ -93,7 +101,10 @@ def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str
     """
     new, old = flatten(config), flatten(saved)
     keys = sorted(set(new) | set(old))
-    differ = [k for k in keys if k not in FREE and new.get(k) != old.get(k)]
+    free = set(FREE)
+    if new.get("train.schedule") == "cosine":
+        free.discard("train.steps")
+    differ = [k for k in keys if k not in free and new.get(k) != old.get(k)]
     if differ:
         listed = "; ".join(f"{k} was {old.get(k)!r}, now {new.get(k)!r}" for k in differ)
         raise ConfigError(

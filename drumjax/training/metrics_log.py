@@ -6,17 +6,27 @@ from types import TracebackType
 
 
 class MetricsLog:
-    """Appends scalars to `metrics.jsonl` and to TensorBoard event files in a work directory."""
+    """Appends scalars to `metrics.jsonl` and to TensorBoard event files in a work directory.
 
-    def __init__(self, workdir: Path) -> None:
+    A run that goes on from `step` drops what was logged after it: those steps come again.
+    """
+
+    def __init__(self, workdir: Path, step: int = 0) -> None:
         from tensorboardX import SummaryWriter
 
-        self._file = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
-        self._events = SummaryWriter(str(workdir / "events"), write_to_disk=True)
+        path = workdir / "metrics.jsonl"
+        if path.exists():
+            rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= step]
+            path.write_text("".join(kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
+        self._events = SummaryWriter(
+            str(workdir / "events"), write_to_disk=True, purge_step=step + 1
+        )
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """Write one set of scalars under "train" or "validation"."""
-        row = {"step": step, "split": split, **{k: round(v, 7) for k, v in values.items()}}
+        row = {"step": step, "split": split, **{k: float(f"{v:.7g}") for k, v in values.items()}}
         self._file.write(json.dumps(row) + "\n")
         self._file.flush()
         for name, value in values.items():

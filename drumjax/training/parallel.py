@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from drumjax.errors import ConfigError
 from drumjax.training.state import TrainState
@@ -46,7 +46,11 @@ def parallelise(build: Callable[[str | None], Update], mode: str) -> Callable[..
       carries no device axis in any mode; the one given is consumed.
     """
     if mode == "none":
-        return jax.jit(build(None), donate_argnums=0)
+        # Arrays that the host makes anew between steps are put where the others lie: a state that
+        # lies elsewhere would compile the step again.
+        alone = SingleDeviceSharding(jax.local_devices()[0])
+        one = jax.jit(build(None), donate_argnums=0)
+        return lambda state, batch: one(jax.device_put(state, alone), batch)
     if mode == "pmap":
         step = jax.pmap(
             build(AXIS), axis_name=AXIS, in_axes=(None, 0), out_axes=None, donate_argnums=0

@@ -3,23 +3,19 @@
 import math
 from typing import NamedTuple
 
+MIN_SCALE = 1e-4  # below it a run stands still, and noise alone would drive it there
+
 
 class Plateau(NamedTuple):
     """What the rule remembers; a fresh one knows nothing."""
 
     best: float = math.inf
-    since: int = 0  # the step of the best value, or of the last reduction
+    misses: int = 0  # validations since the best value, or since the last reduction
     scale: float = 1.0
 
 
 def observe(
-    plateau: Plateau,
-    loss: float,
-    step: int,
-    *,
-    factor: float,
-    patience: int,
-    threshold: float = 1e-4,
+    plateau: Plateau, loss: float, *, factor: float, patience: int, threshold: float = 1e-4
 ) -> Plateau:
     """Take in one validation.
 
@@ -29,13 +25,12 @@ def observe(
     Args:
       plateau: the memory so far.
       loss: this validation's loss.
-      step: the step that it was taken at.
-      factor: what the scale is multiplied by on a plateau.
-      patience: steps without improvement that are allowed.
+      factor: what the scale is multiplied by on a plateau; 1 leaves it alone.
+      patience: validations without improvement that bring a reduction.
       threshold: how much lower than the best counts as an improvement.
     """
     if loss < plateau.best - threshold:
-        return plateau._replace(best=loss, since=step)
-    if step - plateau.since >= patience:
-        return plateau._replace(since=step, scale=plateau.scale * factor)
-    return plateau
+        return plateau._replace(best=loss, misses=0)
+    if plateau.misses + 1 < patience:
+        return plateau._replace(misses=plateau.misses + 1)
+    return plateau._replace(misses=0, scale=max(MIN_SCALE, plateau.scale * factor))

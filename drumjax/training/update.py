@@ -75,6 +75,7 @@ def make_update(
             variables = {**variables, "params": params, "batch_stats": stats}
             prefix = f"{player}/" if len(players) > 1 else ""
             log |= {prefix + k: v for k, v in metrics.items()}
+        log["learning_rate"] = jnp.asarray(scale, jnp.float32)
         return TrainState(state.step + 1, variables, states, state.lr_scale), log
 
     return update

@@ -1,0 +1,155 @@
+"""Where `prepare` writes, what it replaces, and what is said when that or reading fails."""
+
+import io
+import os
+import sys
+
+import pytest
+from one_shots import burst, names, prepare, reasons, two_kits, write
+
+from drumjax.__main__ import main as command_line
+from drumjax.data.builder import read_metadata
+from drumjax.data.source import load_source
+from drumjax.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return two_kits(tmp_path / "in")
+
+
+def test_overwrite_is_asked_for_and_done(folder):
+    output = prepare(folder)
+    before = names(output, "train")
+    write(folder / "tom 1.wav", burst(50))
+    with pytest.raises(DataError, match="--overwrite"):
+        prepare(folder)
+    assert names(output, "train") == before
+    prepare(folder, "--overwrite")
+    assert "tom 1.wav" in names(output, "train")
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
+
+
+def test_a_folder_that_is_no_data_set_is_never_replaced(folder):
+    with pytest.raises(DataError, match="no prepared data set"):
+        prepare(folder, "--overwrite", output=folder)
+    (folder / "dataset_info.json").write_text('{"name": "mnist"}')
+    with pytest.raises(DataError, match="no prepared data set"):
+        prepare(folder, "--overwrite", output=folder)
+    with pytest.raises(DataError, match="no prepared data set"):
+        load_source(folder, "train")
+    assert (folder / "808" / "Kick 0.wav").exists()
+
+
+def test_an_empty_folder_is_filled(folder):
+    (folder.parent / "out").mkdir()
+    assert len(names(prepare(folder), "train")) == 8
+
+
+def test_an_output_that_is_no_utf8_is_refused_at_once(folder):
+    output = os.fsdecode(os.fsencode(folder.parent) + b"/out\xe9")
+    with pytest.raises(DataError, match="no UTF-8"):
+        prepare(folder, output=output)
+
+
+def test_a_failed_move_leaves_the_old_data_set(folder, monkeypatch):
+    output = prepare(folder)
+    before = names(output, "train")
+    rename = os.rename
+
+    def fail(source, target):
+        if target == output and source.name != "before":
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail)
+    write(folder / "tom 1.wav", burst(50))
+    with pytest.raises(DataError, match=r"cannot be written .*No space left"):
+        prepare(folder, "--overwrite")
+    assert names(output, "train") == before
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
+
+
+def test_a_full_disk_is_named(folder, monkeypatch):
+    def fail(sound):
+        raise OSError(28, "No space left on device\nand a long tale")
+
+    monkeypatch.setattr("drumjax.data.builder.pad", fail)
+    with pytest.raises(
+        DataError, match=r"cannot be written .*No space left.*; make room"
+    ) as caught:
+        prepare(folder)
+    assert "\n" not in str(caught.value)
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["in"]
+
+
+def test_a_damaged_data_file_is_named(folder):
+    output = prepare(folder)
+    file = next(output.glob("*train*array_record*"))
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"is damaged .*--overwrite") as caught:
+        load_source(output, "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_terminal_cannot_show_is_replaced(folder, monkeypatch):
+    write(folder / "mystery \u266b.wav", burst(42))
+    screen = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    prepare(folder)
+    screen.flush()
+    assert b"mystery ?.wav" in screen.buffer.getvalue()
+
+
+def test_a_place_that_cannot_hold_it_is_refused_at_once(folder):
+    (folder.parent / "file").write_text("text")
+    with pytest.raises(DataError, match="nothing can be written"):
+        prepare(folder, output=folder.parent / "file" / "out")
+
+
+def test_names_that_are_no_utf8_are_kept_apart(folder):
+    for i, name in enumerate((b"tom \xe8.wav", b"tom \xe9.wav")):
+        write(folder / f"tom {i}.wav", burst(60 + i))
+        try:
+            os.rename(folder / f"tom {i}.wav", os.path.join(os.fsencode(folder), name))
+        except OSError:
+            pytest.skip("this file system takes UTF-8 alone")
+    output = prepare(folder)
+    found = names(output, "train") | names(output, "validation")
+    assert {r"tom \xe8.wav", r"tom \xe9.wav"} <= found
+    assert reasons(output) == {}
+
+
+def test_an_input_folder_may_have_a_name_that_is_no_utf8(folder):
+    write(folder / "tom 1.wav", burst(50))
+    odd = os.fsdecode(os.fsencode(folder.parent) + b"/in\xe9")
+    try:
+        folder.rename(odd)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    output = prepare(odd, output=folder.parent / "out")
+    assert r"in\xe9" in load_source(output, "train").kits
+    assert r"/in\xe9" in read_metadata(output)["command"]
+
+
+def test_an_interruption_leaves_nothing(folder, monkeypatch):
+    output = prepare(folder)
+    before = names(output, "train")
+
+    def interrupt(sound):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("drumjax.data.builder.pad", interrupt)
+    options = ["prepare", f"--input={folder}", f"--output={output}", "--overwrite"]
+    assert command_line(options) == 130
+    assert names(output, "train") == before
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
+
+
+def test_what_is_no_data_set_is_named(tmp_path, folder):
+    with pytest.raises(DataError, match="drumjax prepare"):
+        load_source(tmp_path, "train")
+    output = prepare(folder)
+    (output / "features.json").write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        load_source(output, "train")
