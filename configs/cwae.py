@@ -1,8 +1,15 @@
 """The Conditional Wasserstein Auto-Encoder.
 
-python -m drumjax.train --config=configs/cwae.py --workdir=runs/cwae          the paper
-python -m drumjax.train --config=configs/cwae.py:small --workdir=runs/cwae    a laptop, a coffee
-python -m drumjax.train --config=configs/cwae.py:tiny --workdir=runs/cwae     two minutes
+python -m drumjax.train --config=configs/cwae.py --workdir=runs/cwae
+    The paper: 110,000 iterations of 704 sounds. For an accelerator; two CPU cores would take weeks.
+python -m drumjax.train --config=configs/cwae.py:small --workdir=runs/cwae
+    Two cores: about 15 minutes. Mel spectral convergence on unseen kits: 0.60 (BUILD.md).
+python -m drumjax.train --config=configs/cwae.py:tiny --workdir=runs/cwae
+    Two cores: about 2 minutes. The outline of a drum.
+
+Where `small` and `tiny` leave the paper, the reason stands in `models/cwae.py` beside the field:
+batches of a few sounds a category make a noisy MMD, so that it weighs less (beta = 1), and the
+errors of loud elements are counted besides (convergence_weight, loudness_weight).
 """
 
 from drumjax.training.config import apply_variant, base_config

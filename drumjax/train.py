@@ -202,7 +202,7 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
     checkpoints = Checkpoints(workdir)
     fresh = create_state(objective, optimiser, jax.random.key(config["seed"]))
     state, plateau = resume(checkpoints, fresh, objective, source)
-    start, every = int(state.step), t["validate_every"] or sampler.steps_per_epoch
+    start, every = int(state.step), t["validate_every"] or max(sampler.steps_per_epoch, 50)
     sounds = batch_size(config, source.categories)
     told = {**config, "categories": list(source.categories)}
     data = fingerprint(source)

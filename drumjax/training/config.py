@@ -56,7 +56,9 @@ def base_config(model: str) -> ConfigDict:
                 "plateau_patience": 10,  # validations
                 "beta1": 0.9,
                 "log_every": 10,  # steps
-                "validate_every": 0,  # steps; 0 is once an epoch, as the plateau's rule has it
+                # Steps; 0 is once an epoch, as the plateau's rule has it, and every 50 steps where
+                # an epoch is shorter.
+                "validate_every": 0,
                 "checkpoint_every": 1000,  # steps; validates, saves, writes a picture and sounds
                 "calibrate_sounds": 0,  # sounds a category behind the latent Gaussians; 0 is all
                 "parallel": "auto",  # "none", "pmap", "jit"
