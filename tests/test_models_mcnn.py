@@ -9,12 +9,16 @@ import pytest
 from test_nn_polyphase import scatter
 from tiny import MCNN, MEL, NAMES, batch_of, bursts, get_config
 
+from drumjax.audio.filters import keep_audible
 from drumjax.audio.mel import MelConfig, mel_filterbank, mel_spectrogram
 from drumjax.errors import ConfigError
 from drumjax.models import mcnn, model_config
 from drumjax.models.objective import merge_categories, to_float
 
 FLOOR = 1e-5
+
+# The network alone, without the filter that follows it at generation.
+BARE = dataclasses.replace(MCNN, keep_audible=False)
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +137,22 @@ def test_fresh_sound_is_neither_faint_nor_huge(heard):
 
 def test_generated_sound_is_exactly_zero_where_the_mask_is_off(variables, heard):
     mel, sound, logits = heard
-    made = np.asarray(mcnn.generate(MCNN, variables, mel))
+    made = np.asarray(mcnn.generate(BARE, variables, mel))
     sure = np.abs(logits) > 1e-5
     on = logits > 0  # sigmoid above one half
     assert 0.02 < on.mean() < 0.98
     assert not np.any(made[sure & ~on])
     np.testing.assert_allclose(made[sure & on], sound[sure & on], rtol=1e-4, atol=1e-6)
+
+
+def test_generation_filters_what_no_mel_sees_before_it_masks(variables, heard):
+    """`keep_audible` has its own oracle in test_audio_filters."""
+    mel, sound, logits = heard
+    made = np.asarray(mcnn.generate(MCNN, variables, mel))
+    expected = np.asarray(keep_audible(sound, MEL.sample_rate, MEL.top)) * (logits > 0)
+    sure = np.abs(logits) > 1e-5
+    np.testing.assert_allclose(made[sure], expected[sure], rtol=1e-4, atol=1e-5)
+    assert not np.any(made[sure & (logits <= 0)])
 
 
 def test_threshold_of_the_mask_counts(variables, heard):
@@ -184,7 +198,7 @@ def test_weights_are_those_of_the_config(variables, source):
 
 def test_validation_values_and_their_summary(variables, source, heard):
     mel, sound, logits = heard
-    run = jax.jit(lambda a, c: mcnn.validate(MCNN, variables, a, c))
+    run = jax.jit(lambda a, c: mcnn.validate(BARE, variables, a, c))
     values = {k: np.asarray(v) for k, v in run(source.audio, source.category).items()}
     target = mel_by_hand(source.audio / 32767)
     np.testing.assert_allclose(mel, target, rtol=1e-3, atol=1e-5)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from drumjax.audio.envelope import activity_mask
+from drumjax.audio.filters import keep_audible
 from drumjax.audio.mel import MelConfig, mel_spectrogram
 from drumjax.audio.spectral_losses import log_mel_loss, mask_bce, spectral_convergence
 from drumjax.categories import CATEGORIES
@@ -46,6 +47,10 @@ class McnnConfig:
     softsign: bool = True
     weights: tuple[float, float, float] = (3.0, 10.0, 1.0)  # alpha, beta, gamma of eq. 13
     log_floor: float = 1e-5  # epsilon of eq. 12, not given
+    # Differs from the paper: the mel's first and last filters fall to zero at 0 Hz and at half the
+    # sample rate, so that no loss sees what the network puts there, and its strides put most of a
+    # sound's energy at half the rate. Generation filters it out; the training is the paper's.
+    keep_audible: bool = True
     mask_threshold: float = 0.5  # where the mask is binarised at generation; not given
     compute_dtype: str = "float32"
 
@@ -135,8 +140,13 @@ def forward(config: McnnConfig, params: Any, mel: jax.Array) -> tuple[jax.Array,
 
 
 def generate(config: McnnConfig, variables: Variables, mel: jax.Array) -> jax.Array:
-    """Linear mel [b, frames, mels] -> sound [b, samples], with the mask binarised (exact zeros)."""
+    """Linear mel [b, frames, mels] -> sound [b, samples], filtered, and the mask binarised.
+
+    Where the mask is off, the sound is exactly zero.
+    """
     sound, logits = forward(config, variables["params"]["mcnn"], mel)
+    if config.keep_audible:
+        sound = keep_audible(sound, config.mel.sample_rate, config.mel.top)
     return jnp.where(jax.nn.sigmoid(logits) > config.mask_threshold, sound, 0.0)
 
 
