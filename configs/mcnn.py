@@ -43,13 +43,13 @@ VARIANTS = {
         "mcnn.log_floor": 1e-3,
         "data.balanced": False,
         "data.per_category": 8,
-        "train.steps": 400,
+        "train.steps": 600,
         "train.learning_rate": 3e-3,
         "train.schedule": "cosine",
         "train.warmup": 20,
         "train.plateau_factor": 1.0,
-        "train.validate_every": 400,
-        "train.checkpoint_every": 400,
+        "train.validate_every": 600,
+        "train.checkpoint_every": 600,
     },
 }
 
