@@ -1,7 +1,6 @@
 """Train any model: `python -m drumjax.train --config=configs/cwae.py[:variant] --workdir=DIR`."""
 
 import functools
-import json
 import signal
 import sys
 import time
@@ -26,7 +25,7 @@ from drumjax.evals.pictures import write_validation
 from drumjax.models import batch_size, build_objective, mel_config
 from drumjax.models.objective import Objective, Variables
 from drumjax.training.checkpoint import Checkpoints
-from drumjax.training.config import check_same
+from drumjax.training.config import check_workdir, claim_workdir
 from drumjax.training.metrics_log import MetricsLog
 from drumjax.training.parallel import parallelise, resolve_mode
 from drumjax.training.plateau import Plateau, observe
@@ -250,34 +249,6 @@ def describe(step: int, values: dict[str, float]) -> str:
     """One line about a validation."""
     listed = "  ".join(f"{k} {v:.4g}" for k, v in values.items() if "/" not in k)
     return f"step {step}  validation: {listed}"
-
-
-def check_workdir(workdir: Path, config: dict[str, Any]) -> None:
-    """Refuse a work directory that holds a run of another config."""
-    file = workdir / "config.json"
-    if not file.exists():
-        return
-    try:
-        saved = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{file} cannot be read; delete it if the run is to go on with this config."
-        ) from error
-    check_same(config, saved, str(workdir))
-
-
-def claim_workdir(workdir: Path, config: dict[str, Any]) -> None:
-    """Write the config into a fresh work directory; only once everything else accepted it."""
-    file = workdir / "config.json"
-    if file.exists():
-        return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(config, indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(
-            f"{workdir} cannot be written to ({error.strerror}); choose another --workdir."
-        ) from error
 
 
 def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path]:

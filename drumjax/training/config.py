@@ -1,7 +1,9 @@
 """The parts of an experiment's config that every model shares, and its named variants."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -113,3 +115,31 @@ def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str
             f"{workdir} holds a run of another config ({listed}). "
             "Choose another --workdir, or give the config that it began with."
         )
+
+
+def check_workdir(workdir: Path, config: dict[str, Any]) -> None:
+    """Refuse a work directory that holds a run of another config."""
+    file = workdir / "config.json"
+    if not file.exists():
+        return
+    try:
+        saved = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{file} cannot be read; delete it if the run is to go on with this config."
+        ) from error
+    check_same(config, saved, str(workdir))
+
+
+def claim_workdir(workdir: Path, config: dict[str, Any]) -> None:
+    """Write the config into a fresh work directory; only once everything else accepted it."""
+    file = workdir / "config.json"
+    if file.exists():
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(
+            f"{workdir} cannot be written to ({error.strerror}); choose another --workdir."
+        ) from error
