@@ -3,7 +3,7 @@
 python -m drumjax.train --config=configs/cwae.py --workdir=runs/cwae
     The paper: 110,000 iterations of 704 sounds. For an accelerator; two CPU cores would take weeks.
 python -m drumjax.train --config=configs/cwae.py:small --workdir=runs/cwae
-    Two cores: about 15 minutes. Mel spectral convergence on unseen kits: 0.60 (BUILD.md).
+    Two cores: about 18 minutes. Mel spectral convergence on unseen kits: 0.64 (BUILD.md).
 python -m drumjax.train --config=configs/cwae.py:tiny --workdir=runs/cwae
     Two cores: about 2 minutes. The outline of a drum.
 
