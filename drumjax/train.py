@@ -96,10 +96,10 @@ def load_data(config: dict[str, Any]) -> tuple[Source, Source, Sampler]:
 def batches(sampler: Sampler, start: int, steps: int) -> Iterator[dict[str, np.ndarray]]:
     """The batches of the steps [start, steps), each made while the one before it is used."""
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(sampler.batch, start)
+        coming = None
         for step in range(start, steps):
-            batch = coming.result()
-            coming = pool.submit(sampler.batch, step + 1)
+            batch = coming.result() if coming else sampler.batch(step)
+            coming = pool.submit(sampler.batch, step + 1) if step + 1 < steps else None
             yield batch
 
 
@@ -113,13 +113,20 @@ def fingerprint(source: Source) -> dict[str, Any]:
 
 
 def resume(
-    checkpoints: Checkpoints, state: TrainState, objective: Objective, source: Source
+    checkpoints: Checkpoints,
+    state: TrainState,
+    objective: Objective,
+    source: Source,
+    data: dict[str, Any],
 ) -> tuple[TrainState, Plateau]:
-    """The newest checkpoint's state, or a fresh one with constants fitted to the training set."""
+    """The newest checkpoint's state, or a fresh one with constants fitted to the training set.
+
+    `data` is the source's `fingerprint`, which must be the one that the run began with.
+    """
     step = checkpoints.latest_step()
     if step is not None:
         host = checkpoints.config(step)["host"]
-        if host["data"] != fingerprint(source):
+        if host["data"] != data:
             raise ConfigError(
                 f"This run was begun on another data set, of {host['data']['sounds']} sounds; give "
                 "it that one as --config.data.path, or begin another --workdir."
@@ -200,11 +207,11 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
 
     checkpoints = Checkpoints(workdir)
     fresh = create_state(objective, optimiser, jax.random.key(config["seed"]))
-    state, plateau = resume(checkpoints, fresh, objective, source)
+    data = fingerprint(source)
+    state, plateau = resume(checkpoints, fresh, objective, source, data)
     start, every = int(state.step), t["validate_every"] or max(sampler.steps_per_epoch, 50)
     sounds = batch_size(config, source.categories)
     told = {**config, "categories": list(source.categories)}
-    data = fingerprint(source)
     bar = tqdm(total=t["steps"], initial=start, unit="step", dynamic_ncols=True)
 
     def save(loss: float) -> None:

@@ -178,6 +178,11 @@ def one_hot(config: CwaeConfig, category: jax.Array) -> jax.Array:
     return jax.nn.one_hot(category, len(config.categories))
 
 
+def networks(variables: Variables) -> dict[str, Any]:
+    """What the networks themselves hold of the variables: all but the constants."""
+    return {k: variables[k] for k in ("params", "batch_stats")}
+
+
 def network_input(config: CwaeConfig, constants: dict, audio: jax.Array) -> jax.Array:
     """Sound [b, samples] (int16 or float32) -> standardised log-mel [b, frames, mels]."""
     mel = mel_spectrogram(to_float(audio), config.mel)
@@ -194,8 +199,7 @@ def encode(config: CwaeConfig, variables: Variables, audio: jax.Array, category:
     """Sound [b, samples], category [b] -> z [b, latents], with the running statistics."""
     x = network_input(config, variables["constants"], audio)
     labels = one_hot(config, category)
-    nets = {k: variables[k] for k in ("params", "batch_stats")}
-    return cast(jax.Array, Cwae(config).apply(nets, x, labels, method="encode"))
+    return cast(jax.Array, Cwae(config).apply(networks(variables), x, labels, method="encode"))
 
 
 _encode = jax.jit(encode, static_argnums=0)  # one program for every calibration
@@ -203,8 +207,7 @@ _encode = jax.jit(encode, static_argnums=0)  # one program for every calibration
 
 def decode(config: CwaeConfig, variables: Variables, z: jax.Array, weights: jax.Array):
     """z [b, latents] and category weights [b, k] -> linear mel [b, frames, mels]."""
-    nets = {k: variables[k] for k in ("params", "batch_stats")}
-    x: Any = Cwae(config).apply(nets, z, weights, method="decode")
+    x: Any = Cwae(config).apply(networks(variables), z, weights, method="decode")
     return to_mel(config, variables["constants"], x)
 
 
@@ -241,9 +244,8 @@ def loss(
         raise ConfigError("The MMD needs two sounds a category or more: raise data.per_category.")
     x = network_input(config, variables["constants"], merge_categories(batch["audio"]))
     labels = one_hot(config, merge_categories(batch["category"]))
-    nets = {k: variables[k] for k in ("params", "batch_stats")}
     (z, estimate), changed = Cwae(config, axis_name).apply(
-        nets, x, labels, train=True, mutable=["batch_stats"]
+        networks(variables), x, labels, train=True, mutable=["batch_stats"]
     )
 
     mse = reconstruction_error(x, estimate).mean()
@@ -287,8 +289,7 @@ def validate(
     """Per sound: standardised MSE [b], both `linear_errors` [b], z [b, latents]."""
     constants = variables["constants"]
     x = network_input(config, constants, audio)
-    nets = {k: variables[k] for k in ("params", "batch_stats")}
-    z, estimate = cast(Any, Cwae(config).apply(nets, x, one_hot(config, category)))
+    z, estimate = cast(Any, Cwae(config).apply(networks(variables), x, one_hot(config, category)))
     sc, loud = linear_errors(config, constants, x, estimate)
     return {"mse": reconstruction_error(x, estimate), "sc": sc, "loud": loud, "z": z}
 
