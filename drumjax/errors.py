@@ -29,5 +29,9 @@ class CheckpointError(DrumjaxError):
     """A checkpoint is missing, incomplete or damaged."""
 
 
+class InstrumentError(DrumjaxError):
+    """An instrument file is missing, damaged, of another kind, or made by a newer drumjax."""
+
+
 class TrainingError(DrumjaxError):
     """Training cannot go on, such as when a loss is not a finite number."""

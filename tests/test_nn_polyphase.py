@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from drumjax.nn.conv_transpose import ConvTranspose
 from drumjax.nn.polyphase import (
-    ConvTranspose,
     conv_transpose,
     correlate,
     gather_taps,

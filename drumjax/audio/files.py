@@ -82,7 +82,7 @@ def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int, bits: i
     try:
         soundfile.write(
             _native(path),
-            _quantise(np.asarray(samples), bits),
+            quantise(np.asarray(samples), bits),
             sample_rate,
             subtype=f"PCM_{bits}",
             format=_WRITERS[path.suffix.lower()],
@@ -121,7 +121,7 @@ def _mono(samples: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _quantise(samples: np.ndarray, bits: int) -> np.ndarray:
+def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
     """Samples as integers: int16 [n], or 24 bits in the upper part of int32 [n]."""
     if bits not in (16, 24):
         raise DataError(f"Sound files have 16 or 24 bits here, not {bits}.")

@@ -15,7 +15,8 @@ def keep_audible(x: jax.Array, sample_rate: int, top: float) -> jax.Array:
     """Take away what lies outside [16 Hz, top] without moving the rest in time.
 
     The ramps run from 4 to 16 Hz and from `top` to 1.4 % below it. The ends are padded with an
-    eighth of the length, so that what is taken away at one does not come back at the other.
+    eighth of the length or a little more (to a multiple of 1,024, which transforms faster), so that
+    what is taken away at one does not come back at the other.
 
     Args:
       x: [..., samples]; silence stays silence.
@@ -26,7 +27,7 @@ def keep_audible(x: jax.Array, sample_rate: int, top: float) -> jax.Array:
       [..., samples]
     """
     samples = x.shape[-1]
-    length = samples + samples // 8
+    length = -(-(samples + samples // 8) // 1024) * 1024
     frequencies = np.fft.rfftfreq(length, 1.0 / sample_rate)
     gain = ramp(frequencies, 4.0, 16.0) * ramp(frequencies, top * 0.998, top * 0.984)
     gain = jnp.asarray(gain.astype(np.float32)).reshape((1,) * (x.ndim - 1) + (-1,))

@@ -33,8 +33,8 @@ from drumjax.models.objective import (
     to_float,
 )
 from drumjax.nn.conditional_norm import ConditionalBatchNorm
+from drumjax.nn.conv_transpose import ConvTranspose
 from drumjax.nn.mmd import SCALES, mmd2, mmd2_per_category
-from drumjax.nn.polyphase import ConvTranspose
 
 KERNEL, STRIDE, PADDING = (11, 5), (3, 2), (5, 2)
 

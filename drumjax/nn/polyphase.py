@@ -5,10 +5,8 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 
@@ -156,6 +154,29 @@ def _correlate_backward(
 correlate.defvjp(_correlate_forward, _correlate_backward)
 
 
+def correlation_kernel(kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
+    """The kernel of the correlation that a transposed convolution amounts to.
+
+    Args:
+      kernel: [*k, c_in, c_out], scatter orientation.
+      strides: one an axis.
+
+    Returns:
+      [*taps, c_in, phases * c_out] for `correlate`.
+    """
+    taps = tuple(-(-k // s) for k, s in zip(kernel.shape, strides, strict=False))
+    phases = phase_kernel(kernel, strides).reshape(*taps, kernel.shape[-2], -1)
+    return jnp.flip(phases, tuple(range(len(strides))))
+
+
+def upsample(x: jax.Array, kernel: jax.Array, axes: Sequence[Axis]) -> jax.Array:
+    """Transposed convolution of x [b, *sizes, c_in] with a `correlation_kernel`: [b, *outs, c]."""
+    edges = tuple(
+        (a.taps - 1 - a.first, a.last - (n - 1)) for a, n in zip(axes, x.shape[1:-1], strict=True)
+    )
+    return interleave(correlate(x, kernel, edges), axes)
+
+
 def conv_transpose(
     x: jax.Array,
     kernel: jax.Array,
@@ -173,39 +194,10 @@ def conv_transpose(
     Returns:
       [b, *outs, c_out], `out = (size - 1) * stride - 2 * padding + k + output_padding`.
     """
-    dims = len(strides)
-    sizes = x.shape[1:-1]
     axes = [
         plan_axis(*of_axis)
-        for of_axis in zip(sizes, kernel.shape, strides, padding, output_padding, strict=False)
+        for of_axis in zip(
+            x.shape[1:-1], kernel.shape, strides, padding, output_padding, strict=False
+        )
     ]
-    taps = tuple(a.taps for a in axes)
-    phases = phase_kernel(kernel, strides).reshape(*taps, kernel.shape[-2], -1)
-    edges = tuple(
-        (a.taps - 1 - a.first, a.last - (n - 1)) for a, n in zip(axes, sizes, strict=True)
-    )
-    return interleave(correlate(x, jnp.flip(phases, tuple(range(dims))), edges), axes)
-
-
-class ConvTranspose(nn.Module):
-    """Linen layer around `conv_transpose`: x [b, *sizes, c_in] -> [b, *outs, features]."""
-
-    features: int
-    kernel_size: tuple[int, ...]
-    strides: tuple[int, ...]
-    padding: tuple[int, ...]
-    output_padding: tuple[int, ...]
-    use_bias: bool = True
-    dtype: jnp.dtype | None = None
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Apply the layer; see `conv_transpose` for shapes."""
-        shape = (*self.kernel_size, x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
-        y = conv_transpose(x, kernel, self.strides, self.padding, self.output_padding)
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
-            y = y + bias.astype(y.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
-        return y
+    return upsample(x, correlation_kernel(kernel, strides), axes)

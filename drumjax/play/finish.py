@@ -1,0 +1,50 @@
+"""From the networks' raw sound to one that plays: filtered, gated, no DC, no clipping."""
+
+import jax
+import jax.numpy as jnp
+
+from drumjax.audio.filters import keep_audible
+from drumjax.play.plan import Plan
+
+FADE = 512  # samples, 23 ms at 22,050 Hz: the raised cosine before a sound's end
+PEAK = 10 ** (-0.1 / 20)  # -0.1 dBFS
+MOST_GAIN = 4.0  # 12 dB: near silence stays quiet
+
+
+def finish(plan: Plan, sound: jax.Array, logits: jax.Array, ends: jax.Array) -> jax.Array:
+    """Finish raw sounds.
+
+    In this order: fade before the predicted end; keep what is audible; binarise the mask (zeros
+    where it is off); fade again, as the filter rings; take the mean away where there is sound;
+    bring the peak to -0.1 dBFS, as the training sounds' peaks are all alike.
+
+    Differs from the paper: it names the binarised mask alone. The first fade keeps the residue at
+    0 Hz and at half the sample rate, which the mel does not see, from ending in a click that no
+    filter takes away.
+
+    Args:
+      plan: of the instrument.
+      sound, logits: [b, any length], see `heads.run_heads`.
+      ends: the sounds' lengths in frames [b].
+
+    Returns:
+      [b, samples]; finite if the networks' sound is.
+    """
+    n = plan.mel.num_samples
+    pad = ((0, 0), (0, max(0, n - sound.shape[1])))
+    sound, logits = (jnp.pad(a, pad)[:, :n] for a in (sound, logits))
+    window = fade_out(jnp.minimum(ends * plan.mel.hop_length, n), n)
+    if plan.keep_audible:
+        sound = keep_audible(sound * window, plan.mel.sample_rate, plan.mel.top)
+    window = window * (jax.nn.sigmoid(logits) > plan.mask_threshold)
+    sound = sound * window
+    mean = sound.sum(-1, keepdims=True) / jnp.maximum(window.sum(-1, keepdims=True), 1.0)
+    sound = sound - window * mean
+    loudest = jnp.abs(sound).max(-1, keepdims=True)
+    return sound * jnp.minimum(MOST_GAIN, PEAK / jnp.maximum(loudest, 1e-9))
+
+
+def fade_out(ends: jax.Array, samples: int) -> jax.Array:
+    """Windows [b, samples]: 1, a raised cosine over the last `FADE` before each end [b], then 0."""
+    left = (ends[:, None] - jnp.arange(samples)[None]) / FADE
+    return 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.clip(left, 0.0, 1.0))

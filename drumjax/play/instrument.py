@@ -1,0 +1,357 @@
+"""The instrument: one safetensors file that holds all that a player needs."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drumjax import __version__
+from drumjax.audio.mel import MelConfig
+from drumjax.errors import ConfigError, DrumjaxError, InstrumentError
+
+FORMAT, SCHEMA = "drumjax-instrument", 1
+DTYPES = {"float16": np.float16, "float32": np.float32}
+SOUND = ("decoder/", "mcnn/", "scaler/")  # the tensors that decide what a code sounds like
+_SMALL = 4096  # tensors up to this many numbers stay float32 whatever the file's precision
+
+
+@dataclasses.dataclass(frozen=True)
+class Instrument:
+    """Tensors by name, in the precision of the file, and what `meta` says of them.
+
+    Tensors (d latents, k categories):
+      decoder/dense{i}/kernel [in, out], bias [out]: the first takes [z, category] side by side
+      decoder/conv{i}/kernel [h, w, in, out], last: bias [1]; transposed, scatter orientation
+      decoder/norm{i}/scale [k, c], shift [k, c]: batch norm, its statistics folded in
+      mcnn/layer{i}/kernel [heads, w, in, out], mcnn/head_weights [heads], mcnn/softsign [2]
+      scaler/mean, scaler/std [frames, mels]: of the log-mel
+      latents/mean [k, d], latents/covariance [k, d, d]: of the training sounds' codes
+      controls/...: see `play.controls`
+      encoder/...: mirrors decoder; only in the second file, or where `attach_encoder` put them
+    """
+
+    tensors: Mapping[str, np.ndarray]
+    meta: Mapping[str, Any]
+    path: Path | None = None
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names, in the order of every array."""
+        return tuple(self.meta["categories"])
+
+    @property
+    def mel(self) -> MelConfig:
+        """The analysis that the networks were trained on."""
+        return MelConfig(**self.meta["mel"])
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return int(self.meta["mel"]["sample_rate"])
+
+    @property
+    def latents(self) -> int:
+        """Size of a code z."""
+        return int(self.meta["cwae"]["latents"])
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether sounds can be turned into codes."""
+        return any(name.startswith("encoder/") for name in self.tensors)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of what decides the sound of a code: recipes name it."""
+        meta = {k: self.meta[k] for k in ("categories", "mel", "cwae", "mcnn")}
+        return _digest(self.tensors, meta, SOUND)
+
+
+def _digest(tensors: Mapping[str, np.ndarray], meta: Any, prefixes: tuple[str, ...] = ("",)) -> str:
+    """SHA-256 over names, types, shapes and numbers of the tensors, and the metadata."""
+    total = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
+    for name in sorted(n for n in tensors if n.startswith(prefixes)):
+        array = np.ascontiguousarray(tensors[name])
+        total.update(f"{name} {array.dtype} {array.shape}".encode())
+        total.update(hashlib.sha256(array.data).digest())
+    return total.hexdigest()
+
+
+def build_instrument(
+    cwae_config: Any,
+    cwae_variables: Mapping[str, Any],
+    mcnn_config: Any,
+    mcnn_variables: Mapping[str, Any],
+    name: str = "untitled",
+    provenance: Mapping[str, Any] | None = None,
+) -> Instrument:
+    """Gather two trained networks into an instrument, with its encoder, in float32.
+
+    Args:
+      cwae_config: `models.cwae.CwaeConfig`; read as a dataclass, so that no flax is imported here.
+      cwae_variables: params, batch_stats and constants of the CWAE.
+      mcnn_config: `models.mcnn.McnnConfig`.
+      mcnn_variables: params of the MCNN.
+      name: what musicians call it.
+      provenance: JSON-able words on the training data: "data", "licence", "credits", ...
+
+    Raises:
+      InstrumentError: the two speak of different spectrograms or categories, or hold numbers that
+        are not finite.
+    """
+    if cwae_config.mel != mcnn_config.mel:
+        raise InstrumentError("The CWAE and the MCNN use different mel settings; train both alike.")
+    constants, vocoder = cwae_variables["constants"], mcnn_variables["params"]["mcnn"]
+    tensors = {
+        **_half(cwae_variables, "decoder", "ConvTranspose"),
+        **_half(cwae_variables, "encoder", "Conv"),
+        **{f"scaler/{k}": constants["scaler"][k] for k in ("mean", "std")},
+        **{f"latents/{k}": constants["latents"][k] for k in ("mean", "covariance")},
+        **{
+            f"mcnn/layer{i}/kernel": vocoder[f"layer{i + 1}"]["kernel"]
+            for i in range(len(mcnn_config.channels))
+        },
+        "mcnn/head_weights": vocoder["head_weights"],
+    }
+    if mcnn_config.softsign:
+        tensors["mcnn/softsign"] = np.stack([vocoder["softsign_a"], vocoder["softsign_b"]])
+    tensors = {k: np.asarray(v, np.float32) for k, v in tensors.items()}
+    for key, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise InstrumentError(f"{key} holds numbers that are not finite; train longer or anew.")
+    meta = {
+        "name": name,
+        "categories": list(cwae_config.categories),
+        "mel": dataclasses.asdict(cwae_config.mel),
+        "cwae": _cwae_meta(cwae_config),
+        "mcnn": _mcnn_meta(mcnn_config),
+        "provenance": dict(provenance or {}),
+        "made_by": f"drumjax {__version__}",
+    }
+    return Instrument(tensors, json.loads(json.dumps(meta)))
+
+
+def _cwae_meta(c: Any) -> dict[str, Any]:
+    return {
+        **{k: getattr(c, k) for k in ("latents", "channels", "hidden", "log_floor")},
+        **{"kernel": (11, 5), "stride": (3, 2), "padding": (5, 2)},
+    }
+
+
+def _mcnn_meta(c: Any) -> dict[str, Any]:
+    names = ("heads", "channels", "width", "stride", "padding", "elu_last", "softsign")
+    return {k: getattr(c, k) for k in (*names, "keep_audible", "mask_threshold")}
+
+
+def _half(variables: Mapping[str, Any], half: str, conv: str) -> dict[str, Any]:
+    """Tensors of the encoder or the decoder, batch norm folded to a scale and a shift."""
+    params, stats = variables["params"][half], variables["batch_stats"][half]
+    tensors = {}
+    for key, value in params.items():
+        kind, index = key.rsplit("_", 1)
+        if kind == "ConditionalBatchNorm":
+            norm = stats[key]["BatchNorm_0"]
+            root = np.sqrt(np.asarray(norm["var"], np.float64) + 1e-5)
+            scale = np.asarray(value["gamma"], np.float64) / root[None]
+            shift = np.asarray(value["beta"], np.float64) - scale * np.asarray(norm["mean"])[None]
+            tensors |= {f"{half}/norm{index}/scale": scale, f"{half}/norm{index}/shift": shift}
+        else:
+            room = {"Dense": "dense", conv: "conv"}[kind]
+            tensors |= {f"{half}/{room}{index}/{k}": v for k, v in value.items()}
+    return tensors
+
+
+def save_instrument(
+    instrument: Instrument, path: str | Path, precision: str = "float16", encoder: bool = True
+) -> list[Path]:
+    """Write the instrument, and its encoder into a second file beside it; atomic.
+
+    Args:
+      instrument: what to write.
+      path: NAME.safetensors; the encoder goes to NAME.encoder.safetensors.
+      precision: "float16" or "float32", of the large tensors; small ones are always float32.
+      encoder: whether the second file is written.
+
+    Returns:
+      The files written.
+
+    Raises:
+      InstrumentError: the place cannot be written to, or a number does not fit into float16.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise InstrumentError(f"{path} must end in .safetensors.")
+    stored = {k: _store(k, v, precision) for k, v in instrument.tensors.items()}
+    main = {k: v for k, v in stored.items() if not k.startswith("encoder/")}
+    meta = {**instrument.meta, "precision": precision}
+    files = [(path, main, {**meta, "part": "player"})]
+    if encoder and instrument.has_encoder:
+        rest = {k: v for k, v in stored.items() if k.startswith("encoder/")}
+        belongs = {"part": "encoder", "belongs_to": Instrument(main, meta).identity}
+        files.append((encoder_path(path), rest, {**meta, **belongs}))
+    for target, tensors, about in files:
+        _write(target, tensors, about)
+    return [target for target, _, _ in files]
+
+
+def encoder_path(path: str | Path) -> Path:
+    """Where the encoder of an instrument file lies: NAME.encoder.safetensors beside it."""
+    return Path(path).with_suffix(".encoder.safetensors")
+
+
+def _store(name: str, value: np.ndarray, precision: str) -> np.ndarray:
+    if precision not in DTYPES:
+        raise ConfigError(f"The precision must be {' or '.join(DTYPES)}, not {precision!r}.")
+    large = name.endswith("/kernel") and value.size > _SMALL
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(value, DTYPES[precision] if large else np.float32)
+    if not np.isfinite(stored).all():
+        raise InstrumentError(f"{name} does not fit into {precision}; write float32 instead.")
+    return stored
+
+
+def _write(path: Path, tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    from safetensors.numpy import save_file
+
+    header = {
+        "format": FORMAT,
+        "schema": str(SCHEMA),
+        "sha256": _digest(tensors, meta),
+        "meta": json.dumps(meta, sort_keys=True),
+    }
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        save_file(dict(tensors), temporary, header)
+        os.replace(temporary, path)
+    except Exception as error:  # safetensors wraps the system's errors in its own
+        temporary.unlink(missing_ok=True)
+        raise InstrumentError(
+            f"{path} cannot be written ({error}); choose another place."
+        ) from error
+
+
+def load_instrument(path: str | Path, encoder: bool = False) -> Instrument:
+    """Read an instrument file and check its SHA-256, its schema and every tensor's shape.
+
+    Args:
+      path: the file that `save_instrument` wrote.
+      encoder: also read the second file beside it.
+
+    Raises:
+      InstrumentError: no file, a damaged or foreign one, one of a newer drumjax, or the encoder
+        is missing or belongs to another instrument.
+    """
+    path = Path(path)
+    tensors, meta = _read(path)
+    if meta.get("part") != "player":
+        raise InstrumentError(f"{path} is the encoder's file; give the instrument beside it.")
+    instrument = Instrument(tensors, meta, path)
+    _check_shapes(instrument, ("decoder/", "mcnn/", "scaler/", "latents/"))
+    if not encoder:
+        return instrument
+    second = encoder_path(path)
+    if not second.is_file():
+        raise InstrumentError(
+            f"This needs {second}, which is not there; it is written beside the instrument by "
+            "'drumjax export-instrument'."
+        )
+    extra, about = _read(second)
+    if about.get("belongs_to") != instrument.identity:
+        raise InstrumentError(f"{second} belongs to another instrument than {path}.")
+    both = Instrument({**tensors, **extra}, meta, path)
+    _check_shapes(both, ("encoder/",))
+    return both
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Tensors and metadata of one file, checked against its SHA-256."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise InstrumentError(f"There is no instrument {path}; make one with export-instrument.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            if header.get("format") != FORMAT:
+                raise InstrumentError(f"{path} is a safetensors file, but no drumjax instrument.")
+            schema = int(header["schema"])
+            if schema > SCHEMA:
+                raise InstrumentError(
+                    f"{path} has schema {schema}, which this drumjax {__version__} does not know "
+                    f"(it reads up to {SCHEMA}); install a newer drumjax."
+                )
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        meta = json.loads(header["meta"])
+        damaged = _digest(tensors, meta) != header["sha256"]
+    except DrumjaxError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InstrumentError(
+            f"{path} is no instrument, or is cut short or damaged ({error}); "
+            "copy or export it again."
+        ) from error
+    if damaged:
+        raise InstrumentError(
+            f"{path} is damaged: its SHA-256 does not match; copy or export it again."
+        )
+    return tensors, meta
+
+
+def grid_sizes(meta: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """(mels, frames) before and after each of the encoder's convolutions; the decoder reversed."""
+    sizes = [(int(meta["mel"]["n_mels"]), MelConfig(**meta["mel"]).frames)]
+    strides = meta["cwae"]["stride"]
+    for _ in meta["cwae"]["channels"]:
+        m, t = sizes[-1]
+        sizes.append((-(-m // strides[0]), -(-t // strides[1])))
+    return sizes
+
+
+def _expected(meta: Mapping[str, Any]) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """Name and shape of every tensor that the metadata call for."""
+    c, v, k = meta["cwae"], meta["mcnn"], len(meta["categories"])
+    sizes, d = grid_sizes(meta), c["latents"]
+    inner = sizes[-1][0] * sizes[-1][1] * c["channels"][-1]
+    ups = [c["channels"][-1], *c["channels"][-2::-1], 1]
+    for half, widths, chain in (
+        ("encoder", [inner, *c["hidden"], d], [1, *c["channels"]]),
+        ("decoder", [d + k, *c["hidden"][::-1], inner], ups),
+    ):
+        for i, shape in enumerate(itertools.pairwise(widths)):
+            yield f"{half}/dense{i}/kernel", shape
+            yield f"{half}/dense{i}/bias", shape[1:]
+        for i, shape in enumerate(itertools.pairwise(chain)):
+            yield f"{half}/conv{i}/kernel", (*c["kernel"], *shape)
+            if half == "encoder" or i < len(chain) - 2:
+                yield f"{half}/norm{i}/scale", (k, shape[1])
+                yield f"{half}/norm{i}/shift", (k, shape[1])
+            else:
+                yield f"{half}/conv{i}/bias", (1,)
+    for i, shape in enumerate(zip([sizes[0][0], *v["channels"]], v["channels"], strict=False)):
+        yield f"mcnn/layer{i}/kernel", (v["heads"], v["width"], *shape)
+    yield "mcnn/head_weights", (v["heads"],)
+    if v["softsign"]:
+        yield "mcnn/softsign", (2,)
+    for key in ("mean", "std"):
+        yield f"scaler/{key}", sizes[0][::-1]
+    yield "latents/mean", (k, d)
+    yield "latents/covariance", (k, d, d)
+
+
+def _check_shapes(instrument: Instrument, prefixes: tuple[str, ...]) -> None:
+    """Refuse an instrument whose tensors are not what its metadata speak of."""
+    try:
+        expected = dict(_expected(instrument.meta))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise InstrumentError(f"{instrument.path} lacks metadata ({error!r}).") from error
+    for name, shape in expected.items():
+        if name.startswith(prefixes):
+            found = instrument.tensors.get(name)
+            if found is None or found.shape != shape:
+                has = "is missing" if found is None else f"has the shape {found.shape}"
+                raise InstrumentError(f"{instrument.path}: {name} {has}, not {shape}.")

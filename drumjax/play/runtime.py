@@ -1,0 +1,167 @@
+"""The player: an instrument's codes become sounds, by jitted pure functions without flax."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drumjax.errors import ConfigError, InstrumentError
+from drumjax.play import finish, heads, networks
+from drumjax.play.instrument import Instrument, load_instrument
+from drumjax.play.plan import Plan
+
+BATCHES = (1, 8, 64)  # a batch is filled up to the next of these, so that few programs are compiled
+
+
+class Player:
+    """Plays one instrument. Everything is compiled once for each batch size and length used."""
+
+    def __init__(self, instrument: Instrument):
+        """Lay the weights out as they are used."""
+        self.instrument = instrument
+        self.plan = Plan.of(instrument.meta)
+        self.samples = instrument.mel.num_samples
+        self.sample_rate = instrument.sample_rate
+        self.categories = instrument.categories
+        self._decoder = jax.device_put(networks.lay_out_decoder(self.plan, instrument.tensors))
+        self._mcnn = jax.device_put(heads.lay_out_mcnn(self.plan, instrument.tensors))
+        self._encoder: Any = None
+
+    def weights(self, category: Any, count: int) -> np.ndarray:
+        """Category weights [count, k] of a name, an index, weights [k], a list or weights [b, k].
+
+        Raises:
+          ConfigError: an unknown name or index, or weights that do not sum to 1.
+        """
+        k = len(self.categories)
+        if isinstance(category, str | int | np.integer):
+            row = np.eye(k, dtype=np.float32)[self._index(category)]
+            return np.tile(row, (count, 1))
+        if isinstance(category, list | tuple) and category and isinstance(category[0], str):
+            category = np.stack([self.weights(c, 1)[0] for c in category])
+        weights = np.asarray(category, np.float32)
+        weights = np.tile(weights, (count, 1)) if weights.ndim == 1 else weights
+        if weights.shape != (count, k):
+            raise ConfigError(
+                f"Category weights must be [{k}] or [{count}, {k}], not {list(weights.shape)}."
+            )
+        if not (np.isfinite(weights).all() and np.allclose(weights.sum(1), 1, atol=1e-3)):
+            raise ConfigError("Category weights must be finite and sum to 1 for each sound.")
+        return weights
+
+    def _index(self, category: Any) -> int:
+        known = ", ".join(self.categories)
+        if isinstance(category, str):
+            if category not in self.categories:
+                raise ConfigError(f"There is no category {category!r}; choose one of {known}.")
+            return self.categories.index(category)
+        if not 0 <= category < len(self.categories):
+            raise ConfigError(
+                f"Categories are numbered 0 to {len(self.categories) - 1}, not {category}: {known}."
+            )
+        return int(category)
+
+    def _codes(self, z: Any) -> np.ndarray:
+        z = np.asarray(z, np.float32)
+        if z.shape[-1:] != (self.instrument.latents,) or z.ndim > 2 or not np.isfinite(z).all():
+            raise ConfigError(
+                f"A code z must hold {self.instrument.latents} finite numbers, "
+                f"not an array of {list(z.shape)}."
+            )
+        return z
+
+    def decode(self, z: Any, category: Any) -> np.ndarray:
+        """Code z [d] or [b, d] -> linear mel [frames, mels] or [b, frames, mels]."""
+        return self._in_buckets(self._decode_bucket, z, category)
+
+    def render(self, z: Any, category: Any, full: bool = False) -> np.ndarray:
+        """Code z -> finished sound.
+
+        Args:
+          z: [d] or [b, d], finite.
+          category: a name, an index, weights [k] that sum to 1, or a list or rows of these.
+          full: compute every frame, also those after the predicted end.
+
+        Returns:
+          float32 [samples] or [b, samples], |x| <= -0.1 dBFS, zeros after the sound's end.
+
+        Raises:
+          ConfigError: an unknown category, or a code of the wrong size.
+        """
+        return self._in_buckets(functools.partial(self._render_bucket, full=full), z, category)
+
+    def _in_buckets(self, run: Any, z: Any, category: Any) -> np.ndarray:
+        z = self._codes(z)
+        rows = np.atleast_2d(z)
+        weights = self.weights(category, len(rows))
+        made, start = [], 0
+        while start < len(rows):
+            left = len(rows) - start
+            size = next((b for b in BATCHES if b >= left), BATCHES[-1])
+            n = min(size, left)
+            pick = np.minimum(np.arange(start, start + size), start + n - 1)
+            made.append(run(rows[pick], weights[pick])[:n])
+            start += n
+        made = np.concatenate(made)
+        return made if z.ndim == 2 else made[0]
+
+    def _decode_bucket(self, z: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        mel, _ = _decode(self.plan, self._decoder, z, weights)
+        return np.asarray(mel)
+
+    def _render_bucket(self, z: np.ndarray, weights: np.ndarray, full: bool) -> np.ndarray:
+        mel, ends = _decode(self.plan, self._decoder, z, weights)
+        if full:
+            ends = jnp.full_like(ends, self.plan.frames)
+        return np.asarray(_vocode(self.plan, self._mcnn, mel, ends, self._length(ends)))
+
+    def _length(self, ends: jax.Array) -> int:
+        return self.plan.length(int(np.max(ends)))
+
+    def encode(self, audio: Any, category: Any) -> np.ndarray:
+        """Sound [samples] or [b, samples] at the instrument's rate -> code z [d] or [b, d].
+
+        Raises:
+          InstrumentError: the encoder's file is not beside the instrument.
+          ConfigError: an unknown category, or a sound of the wrong length.
+        """
+        audio = np.asarray(audio, np.float32)
+        if audio.shape[-1] != self.samples or not np.isfinite(audio).all():
+            raise ConfigError(f"A sound to encode must be {self.samples} finite samples long.")
+        if self._encoder is None:
+            self._encoder = jax.device_put(self._load_encoder())
+        rows = np.atleast_2d(audio)
+        z = _encode(self.plan, self._encoder, rows, self.weights(category, len(rows)))
+        return np.asarray(z) if audio.ndim == 2 else np.asarray(z)[0]
+
+    def _load_encoder(self) -> Any:
+        instrument = self.instrument
+        if not instrument.has_encoder:
+            if instrument.path is None:
+                raise InstrumentError("This instrument was made without an encoder.")
+            instrument = load_instrument(instrument.path, encoder=True)
+        return networks.lay_out_encoder(self.plan, instrument.tensors)
+
+    def warm_up(self, batches: Sequence[int] = (1,)) -> None:
+        """Compile (or fetch from the cache) every length of these batch sizes."""
+        k = len(self.categories)
+        for b in batches:
+            z = np.zeros((b, self.instrument.latents), np.float32)
+            mel, ends = _decode(self.plan, self._decoder, z, np.full((b, k), 1 / k, np.float32))
+            for frames in self.plan.lengths:
+                _vocode(self.plan, self._mcnn, mel, ends, frames).block_until_ready()
+
+
+def _vocode_frames(plan: Plan, w: Any, mel: jax.Array, ends: jax.Array, frames: int) -> jax.Array:
+    """Linear mel [b, frames, mels], cut at `ends` [b] -> finished sounds [b, samples]."""
+    alive = jnp.arange(frames)[None] < ends[:, None]
+    sound, logits = heads.run_heads(plan, w, mel[:, :frames] * alive[..., None])
+    return finish.finish(plan, sound, logits, ends)
+
+
+_decode = jax.jit(networks.decode, static_argnums=0)
+_vocode = jax.jit(_vocode_frames, static_argnums=(0, 4))
+_encode = jax.jit(networks.encode, static_argnums=0)

@@ -1,0 +1,232 @@
+"""Shaping of a finished sound: trim, reverse, pitch, decay, fade, gain, and the output's rate."""
+
+import dataclasses
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from drumjax.audio.envelope import fade_in, fade_out, rms_envelope
+from drumjax.audio.resample import resample
+from drumjax.errors import ConfigError
+
+OUTPUT_RATES = (22050, 44100, 48000)  # Hz
+CEILING = np.float32(10 ** (-0.1 / 20))  # -0.1 dBFS: no result's peak lies above it
+
+_DECLICK = 0.002  # seconds, where a cut leaves an edge: short enough to keep a drum's attack
+_FRAME, _HOP = 0.02, 0.005  # seconds, the envelope that the decay is read from
+_FLOOR = -60.0  # dB from the sound's peak level: what lies lower counts as noise
+_MOST = 36.0  # dB by which the decay may raise a tail
+_ATTACK = 0.5  # of the highest sample: the first one to reach it is where the decay starts
+_RATIO_STEPS = 1_000_000  # soxr takes the pitch as a ratio of two whole rates
+
+_RANGES = {
+    "pitch": (-24.0, 24.0, "semitones"),
+    "decay": (0.05, 4.0, "times the decay time"),
+    "gain": (-60.0, 24.0, "dB"),
+    "fade": (0.0, 60.0, "seconds"),
+    "trim_start": (0.0, 60.0, "seconds"),
+    "trim_end": (0.0, 60.0, "seconds"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """What to do to a sound, in the order in which `apply` does it; the defaults do nothing.
+
+    Attributes:
+        trim_start: seconds to take off the start.
+        trim_end: seconds to take off the end of the sound; the silence behind it goes, too.
+        reverse: play the sound backwards; silence behind it stays behind it.
+        pitch: semitones, by playing the sound faster or slower, as a tape: the length changes.
+        decay: factor on the time in which the sound dies away; see `apply`.
+        fade: seconds at the sound's end over which it is faded out.
+        gain: dB.
+
+    Raises:
+        ConfigError: a value is no number or lies outside its range.
+    """
+
+    trim_start: float = 0.0
+    trim_end: float = 0.0
+    reverse: bool = False
+    pitch: float = 0.0
+    decay: float = 1.0
+    fade: float = 0.0
+    gain: float = 0.0
+
+    def __post_init__(self):
+        for name, (low, high, unit) in _RANGES.items():
+            value = getattr(self, name)
+            is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+            if not (is_number and low <= float(value) <= high):
+                raise ConfigError(
+                    f"{name} is {value!r}; choose a number from {low:g} to {high:g} ({unit})."
+                )
+            object.__setattr__(self, name, float(value))
+        if not isinstance(self.reverse, bool):
+            raise ConfigError(f"reverse is {self.reverse!r}; choose true or false.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Shape":
+        """The shape that a recipe holds; what it leaves out keeps its default.
+
+        Raises:
+          ConfigError: it is no table, a key is unknown, or a value cannot be used.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"A shape is a table of {', '.join(known)}, not {values!r}.")
+        unknown = [str(key) for key in values if key not in known]
+        if unknown:
+            raise ConfigError(
+                f"A shape has no {', '.join(unknown)}; what it knows is {', '.join(known)}."
+            )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, float | bool]:
+        """All values, fit for JSON; `from_dict` turns them back into an equal shape."""
+        return dataclasses.asdict(self)
+
+
+def apply(samples: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
+    """Shape a sound: trim, reverse, pitch, decay, fade, gain, in this order.
+
+    All of it happens to the sound up to its last sample that is not 0; the exact zeros behind stay
+    (as many as the pitch leaves of them) unless trim_end takes them away. Where a trim cuts into
+    the sound, and at both ends of a reversed one, a ramp of 2 ms keeps it from clicking.
+
+    Decay: from the first sample within 6 dB of the highest on, the sound follows its own falling
+    envelope, read at a pace of 1 / decay, so that each level is reached after `decay` times as
+    long. Below 1 the sound ends earlier. Above 1 its tail is raised within its own length, by 36 dB
+    at most; what lies 60 dB below the peak level counts as noise and is never raised above the
+    stretched envelope.
+
+    Gain: a result that would exceed -0.1 dBFS is scaled down to it as a whole. A drum's attack
+    keeps its form so, which a limiter would dent.
+
+    Args:
+      samples: finite float32 [n]. Within -0.1 dBFS, the default shape returns them bit for bit.
+      sample_rate: in Hz.
+      shape: what to do.
+
+    Returns:
+      float32 [m], finite, within -0.1 dBFS; silence stays silent.
+
+    Raises:
+      ConfigError: there are no samples, they are not finite, or the trims leave nothing.
+    """
+    if samples.ndim != 1 or not samples.size or not np.isfinite(samples).all():
+        raise ConfigError("A sound to be shaped is one row of finite samples, and not empty.")
+    if shape == Shape():
+        return peak_safe(samples)
+    end = _sounding(samples)
+    level = float(np.max(np.abs(samples))) or 1.0
+    sound = _trim(samples[:end] / np.float64(level), sample_rate, shape)
+    behind = 0 if shape.trim_end else len(samples) - end
+    if shape.reverse:
+        ramp = round(_DECLICK * sample_rate)
+        sound = fade_out(fade_in(sound[::-1], ramp), ramp)
+    if shape.pitch:
+        ratio = 2.0 ** (shape.pitch / 12.0)
+        sound = _resample_to(sound, round(_RATIO_STEPS * ratio), _RATIO_STEPS)
+        behind = round(behind / ratio)
+    if shape.decay != 1.0:
+        sound = _decayed(sound, sample_rate, shape.decay)
+    if shape.fade:
+        sound = _fade(sound, round(shape.fade * sample_rate))
+    sound = sound * np.float64(level * 10.0 ** (shape.gain / 20.0))
+    return peak_safe(np.pad(sound, (0, behind)))
+
+
+def convert(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Resample float32 [n] for output: [m], m the whole number next to n * to_rate / from_rate.
+
+    Exact zeros at the end stay zeros. Where the result exceeds -0.1 dBFS it is scaled down to it
+    as a whole; equal rates return the same samples.
+
+    Raises:
+      ConfigError: to_rate is none of OUTPUT_RATES.
+    """
+    if to_rate not in OUTPUT_RATES:
+        rates = ", ".join(map(str, OUTPUT_RATES))
+        raise ConfigError(f"A sample rate of {to_rate} Hz is not written; choose one of {rates}.")
+    if from_rate == to_rate:
+        return peak_safe(samples)
+    end = _sounding(samples)
+    sound = _resample_to(samples[:end], from_rate, to_rate)
+    length = max(len(sound), round(len(samples) * to_rate / from_rate))
+    return peak_safe(np.pad(sound, (0, length - len(sound))))
+
+
+def peak_safe(samples: np.ndarray) -> np.ndarray:
+    """Float samples [n] as float32, scaled down as a whole where they exceed -0.1 dBFS.
+
+    What is float32 and needs no scaling is returned as it is, not copied.
+    """
+    peak = max(np.max(samples, initial=0.0), -np.min(samples, initial=0.0))
+    if peak > CEILING:
+        samples = samples * samples.dtype.type(float(CEILING) / float(peak))
+        np.clip(samples, -CEILING, CEILING, out=samples)
+    return samples.astype(np.float32, copy=False)
+
+
+def _sounding(samples: np.ndarray) -> int:
+    """How many of [n] samples there are up to the last that is not 0; n for silence."""
+    loud = np.flatnonzero(samples)
+    return int(loud[-1]) + 1 if loud.size else len(samples)
+
+
+def _trim(sound: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
+    """Take the trims off [n]: [m], with a short ramp where a trim took off more than silence."""
+    start, end = round(shape.trim_start * sample_rate), round(shape.trim_end * sample_rate)
+    if start + end >= len(sound):
+        raise ConfigError(
+            f"trim_start and trim_end leave nothing of the sound, which lasts "
+            f"{len(sound) / sample_rate:.3f} s; choose less."
+        )
+    ramp, stop = round(_DECLICK * sample_rate), len(sound) - end
+    kept = sound[start:stop]
+    kept = fade_in(kept, ramp) if sound[:start].any() else kept
+    return fade_out(kept, ramp) if sound[stop:].any() else kept
+
+
+def _resample_to(sound: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Resample [n] to exactly the length that its duration asks for, at least 1: float32 [m]."""
+    length = max(1, round(len(sound) * to_rate / from_rate))
+    result = resample(sound, from_rate, to_rate)[:length]
+    return np.pad(result, (0, length - len(result)))
+
+
+def _fade(sound: np.ndarray, samples: int) -> np.ndarray:
+    """Fade [n] out up to its last sample that is not 0."""
+    end = _sounding(sound)
+    return np.concatenate([fade_out(sound[:end], samples), sound[end:]])
+
+
+def _decayed(sound: np.ndarray, sample_rate: int, factor: float) -> np.ndarray:
+    """Stretch in time what [n] does after its attack, by gain alone; see `apply`."""
+    level = np.abs(sound)
+    attack = int(np.argmax(level >= _ATTACK * level.max()))
+    tail = sound[attack:]
+    if not tail.any():
+        return sound
+    time = np.arange(len(tail)) / sample_rate
+    times, levels = _falling(tail, sample_rate, _FLOOR if factor > 1.0 else 2 * _FLOOR)
+    change = np.interp(time / factor, times, levels) - np.interp(time, times, levels)  # dB
+    gain = 10.0 ** (np.minimum(change, _MOST) / 20.0) * (time < factor * len(tail) / sample_rate)
+    shaped = np.concatenate([sound[:attack], tail * gain])
+    return _fade(shaped, min(_sounding(shaped) - attack, round(_DECLICK * sample_rate)))
+
+
+def _falling(tail: np.ndarray, sample_rate: int, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """When, in seconds, and how loud, in dB from the start, [n] is: an envelope that never rises.
+
+    Each value is the highest level from there on, and at least `floor`.
+    """
+    frame, hop = round(_FRAME * sample_rate), round(_HOP * sample_rate)
+    level = rms_envelope(tail, frame, hop).astype(np.float64)  # [frames]
+    level = np.maximum.accumulate(level[::-1])[::-1] / level.max()
+    times = np.arange(len(level)) * hop / sample_rate
+    return times, 20.0 * np.log10(np.maximum(level, 10.0 ** (floor / 20.0)))

@@ -1,0 +1,48 @@
+"""Tiny instruments with random weights, for the tests of the player and its commands."""
+
+import functools
+
+import jax
+import numpy as np
+import tiny
+
+from drumjax.models import cwae, mcnn
+from drumjax.play.instrument import Instrument, build_instrument
+
+
+def networks(cwae_config=tiny.CWAE, mcnn_config=tiny.MCNN, seed=0):
+    """(CWAE variables, MCNN variables) as NumPy trees; norms and statistics as if trained."""
+    rng = np.random.default_rng(seed)
+    keys = jax.random.split(jax.random.key(seed))
+    variables = [
+        jax.tree.map(np.array, jax.jit(functools.partial(model.init, config))(key))
+        for model, config, key in zip((cwae, mcnn), (cwae_config, mcnn_config), keys, strict=True)
+    ]
+    for tree in (variables[0]["params"], variables[0]["batch_stats"]):
+        _jitter(tree, rng)
+    k, d = len(cwae_config.categories), cwae_config.latents
+    constants = variables[0]["constants"]
+    constants["scaler"]["mean"] -= np.linspace(1.0, 5.0, cwae_config.mel.frames)[:, None]
+    constants["latents"]["mean"] += rng.normal(0, 0.5, (k, d)).astype(np.float32)
+    spread = rng.normal(0, 0.5, (k, d, d)).astype(np.float32)
+    constants["latents"]["covariance"] = np.eye(d, dtype=np.float32)[None] * 0.3 + np.einsum(
+        "kde,kfe->kdf", spread, spread
+    )
+    return variables
+
+
+def _jitter(tree, rng):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            _jitter(value, rng)
+        elif name in ("mean", "beta"):
+            tree[name] = value + rng.normal(0, 0.2, value.shape).astype(np.float32)
+        elif name in ("var", "gamma"):
+            tree[name] = value * rng.uniform(0.5, 1.5, value.shape).astype(np.float32)
+
+
+@functools.cache
+def tiny_instrument() -> Instrument:
+    """1,279 samples, 20 frames, 4 latents, 3 categories; with its encoder."""
+    cwae_variables, mcnn_variables = networks()
+    return build_instrument(tiny.CWAE, cwae_variables, tiny.MCNN, mcnn_variables, "tiny")

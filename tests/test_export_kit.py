@@ -1,0 +1,314 @@
+"""Kits on disk: what the formats ask for, file names, notes, rates, and what is refused."""
+
+import re
+import tarfile
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import soundfile
+
+from drumjax.categories import CATEGORIES
+from drumjax.errors import ConfigError, DataError
+from drumjax.export import gm
+from drumjax.export.hydrogen import write_hydrogen
+from drumjax.export.kit import Pad, check_kit, pad_files, write_samples
+from drumjax.export.profiles import (
+    CEILING,
+    PROFILES,
+    convert,
+    file_name,
+    file_names,
+    find_profile,
+)
+from drumjax.export.sfz import write_sfz
+from drumjax.export.wav import read_recipe
+
+RATE = 22050
+
+
+def make_pads(categories=CATEGORIES):
+    rng = np.random.default_rng(5)
+    return [
+        Pad(
+            name=f"{name} <{i} & more>\nof it",
+            category=name,
+            note=note,
+            samples=rng.uniform(-0.5, 0.5, 999).astype(np.float32),
+            sample_rate=RATE,
+            recipe={"seed": i},
+            choke=gm.choke_group(name),
+        )
+        for i, (name, note) in enumerate(zip(categories, gm.assign_notes(categories), strict=True))
+    ]
+
+
+def unity_note(data):
+    """The fourth number of a file's smpl chunk."""
+    return int.from_bytes(data[data.rindex(b"smpl") + 8 + 12 :][:4], "little")
+
+
+# --- profiles
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "subtype", "plain"),
+    [
+        ("daw", 44100, "PCM_24", False),
+        ("elektron", 48000, "PCM_16", True),
+        ("mpc", 44100, "PCM_16", True),
+        ("polyend", 44100, "PCM_16", True),
+    ],
+)
+def test_profiles(tmp_path, name, rate, subtype, plain):
+    pads = make_pads()
+    paths = write_samples(tmp_path / "a/b", pads, find_profile(name))
+    assert sorted(paths) == sorted((tmp_path / "a/b").iterdir())
+    for pad, path in zip(pads, paths, strict=True):
+        info = soundfile.info(path)
+        assert (info.samplerate, info.subtype, info.channels) == (rate, subtype, 1)
+        assert info.frames == pytest.approx(len(pad.samples) * rate / RATE, abs=1)
+        assert read_recipe(path) == (None if plain else pad.recipe)
+        assert plain or unity_note(path.read_bytes()) == pad.note
+
+
+def test_an_unknown_profile_is_told_the_known_ones():
+    with pytest.raises(ConfigError, match=r"'octatrack'; choose one of daw, elektron, mpc"):
+        find_profile("octatrack")
+    assert all(name == profile.name for name, profile in PROFILES.items())
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_a_tone_keeps_its_pitch_and_level(rate):
+    """Against the sine itself at the new rate, away from its ends."""
+    n = np.arange(RATE)
+    x = 0.5 * np.sin(2 * np.pi * 1000 * n / RATE).astype(np.float32)
+    y = convert(x, RATE, rate)
+    assert y.dtype == np.float32
+    expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(rate) / rate)
+    np.testing.assert_allclose(y[2000:-2000], expected[2000:-2000], atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_peaks_between_samples_do_not_clip(rate):
+    """A tone at a quarter of the rate, sampled 45° off its peaks, is √2 higher than its samples."""
+    n = np.arange(2000)
+    x = (0.98 * np.sign(np.sin(np.pi / 2 * n + np.pi / 4))).astype(np.float32)
+    y = convert(x, RATE, rate)
+    assert np.abs(y).max() == pytest.approx(CEILING, rel=1e-6)
+    expected = np.sin(np.pi / 2 * np.arange(len(y)) * RATE / rate + np.pi / 4)[400:-400]
+    gain = np.dot(y[400:-400], expected) / np.dot(expected, expected)
+    np.testing.assert_allclose(y[400:-400], gain * expected, atol=1e-4)  # turned down, not cut
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_silence_after_a_sound_stays_silence(rng, rate):
+    x = np.zeros(5000, np.float32)
+    x[:3001] = rng.uniform(-0.5, 0.5, 3001)  # ends at once: the filter rings at its most
+    y = convert(x, RATE, rate)
+    end = int(np.ceil(3001 * rate / RATE))
+    assert not y[end:].any()
+    assert y[end - 1] != 0.0
+    assert not convert(np.zeros(100, np.float32), RATE, rate).any()
+
+
+def test_an_equal_rate_changes_nothing(rng):
+    x = rng.uniform(-1, 1, 100).astype(np.float32)
+    np.testing.assert_array_equal(convert(x, RATE, RATE), x)
+
+
+# --- file names
+
+
+def test_file_names():
+    assert file_name("closed_hat", 3) == "drumjax_closed_hat_03.wav"
+    assert file_names(["kick", "snare", "kick"]) == [
+        "drumjax_kick_01.wav",
+        "drumjax_snare_01.wav",
+        "drumjax_kick_02.wav",
+    ]
+
+
+def test_file_names_of_any_category_are_plain_and_all_different():
+    odd = ["Große Trommel", "gro_e", "打楽器", "", "../up", "a" * 99, "a" * 98, "con", "x y", "x_y"]
+    names = file_names([*CATEGORIES, *odd, *["long category name"] * 1200])
+    assert len(set(names)) == len(names)
+    for name in names:
+        assert re.fullmatch(r"drumjax_[a-z0-9_]+_\d{2,}\.wav", name)
+        assert len(name) < 32
+
+
+# --- notes
+
+
+def test_each_category_has_notes_and_each_note_comes_back():
+    assert tuple(gm.NOTES) == CATEGORIES
+    for name in CATEGORIES:
+        assert gm.note_of(name) == gm.NOTES[name][0]
+        assert {gm.category_of(note) for note in gm.NOTES[name]} == {name}
+    assert gm.note_of("gong") is None
+
+
+@pytest.mark.parametrize(
+    ("notes", "category"),
+    [
+        ((35, 36), "kick"),
+        ((38, 40), "snare"),
+        ((39,), "clap"),
+        ((37, 26, 75), "snap"),
+        ((42, 44), "closed_hat"),
+        ((46,), "open_hat"),
+        ((41, 43, 45, 47, 48, 50, 65, 66, 86, 87), "tom"),
+        ((62, 63, 64), "conga"),
+        ((60, 61), "bongo"),
+        ((69, 70, 82), "shaker"),
+        ((54, 83), "tambourine"),
+        ((49, 51, 52, 53, 55, 57, 59), None),  # cymbals
+        ((56, 58, 67, 68, 71, 72, 73, 74, 80, 81), None),  # bells, whistles, scrapers
+        ((0, 34, 88, 127, 128), None),
+    ],
+)
+def test_notes_of_the_general_midi_percussion_map(notes, category):
+    assert {gm.category_of(note) for note in notes} == {category}
+
+
+def test_only_the_hats_choke():
+    groups = {name: gm.choke_group(name) for name in (*CATEGORIES, "gong")}
+    assert groups == dict.fromkeys(groups) | {"closed_hat": 1, "open_hat": 1}
+
+
+def test_pads_get_notes_of_their_own():
+    notes = gm.assign_notes(["tom", "kick", "tom", "gong", "kick", "kick", "gong"])
+    assert notes[:3] == [45, 36, 41]
+    assert notes[4] == 35
+    assert len(set(notes)) == 7
+    assert {gm.category_of(notes[i]) for i in (3, 5, 6)} == {None}
+    assert len(set(gm.assign_notes(["gong"] * 90))) == 90
+    with pytest.raises(DataError, match="200 pads needs more notes"):
+        gm.assign_notes(["kick"] * 200)
+
+
+# --- SFZ
+
+
+def regions(text):
+    """The opcodes of each region, over those of the headers before it; comments left out."""
+    text, above, found = re.sub(r"//.*", "", text), {}, []
+    for header, body in re.findall(r"<(\w+)>([^<]*)", text):
+        opcodes = dict(opcode.split("=") for opcode in body.split())
+        if header == "region":
+            found.append(above | opcodes)
+        else:
+            above |= opcodes
+    return found
+
+
+def test_sfz(tmp_path):
+    pads = make_pads()
+    path = write_sfz(tmp_path, pads, "My kit", find_profile("daw"))
+    assert path == tmp_path / "My kit.sfz"
+    found = regions(path.read_text("utf-8"))
+    assert [int(r["key"]) for r in found] == [pad.note for pad in pads]
+    for region, pad in zip(found, pads, strict=True):
+        assert (region["loop_mode"], region["amp_veltrack"]) == ("one_shot", "100")
+        assert region["hint_ram_based"] == "1"
+        assert read_recipe(path.parent / (region["default_path"] + region["sample"])) == pad.recipe
+        choke = None if pad.choke is None else str(pad.choke)
+        assert (region.get("group"), region.get("off_by")) == (choke, choke)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["My kit.sfz", "samples"]
+
+
+# --- Hydrogen
+
+
+def test_hydrogen(tmp_path):
+    pads, profile = make_pads(), find_profile("daw")
+    write_hydrogen(tmp_path / "kit.h2drumkit", pads, "My kit", profile)
+    with tarfile.open(tmp_path / "kit.h2drumkit") as archive:
+        members = {m.name: archive.extractfile(m).read() for m in archive.getmembers()}
+        assert {(m.mtime, m.uid, m.uname, m.mode) for m in archive} == {(0, 0, "", 0o644)}
+    files = dict(pad_files(pads, profile))
+    assert members.keys() == {f"My kit/{name}" for name in ("drumkit.xml", *files)}
+    assert all(members[f"My kit/{name}"] == content for name, content in files.items())
+    kit = ElementTree.fromstring(members["My kit/drumkit.xml"])
+    h2 = {"h2": "http://www.hydrogen-music.org/drumkit"}
+    assert kit.findtext("h2:name", namespaces=h2) == "My kit"
+    instruments = kit.findall("h2:instrumentList/h2:instrument", h2)
+    for i, (node, pad, name) in enumerate(zip(instruments, pads, files, strict=True)):
+        tags = ("id", "name", "muteGroup", "midiOutNote", "applyVelocity")
+        group = -1 if pad.choke is None else pad.choke
+        assert [node.findtext(f"h2:{tag}", namespaces=h2) for tag in tags] == [
+            str(i),
+            pad.name.replace("\n", " "),
+            str(group),
+            str(pad.note),
+            "true",
+        ]
+        assert [n.text for n in node.findall(".//h2:layer/h2:filename", h2)] == [name]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_same_kit_gives_the_same_bytes(tmp_path, name):
+    for folder in ("a", "b"):
+        write_sfz(tmp_path / folder, make_pads(), "kit", find_profile(name))
+        write_hydrogen(tmp_path / folder / "k.h2drumkit", make_pads(), "kit", find_profile(name))
+    first, second = (
+        {p.relative_to(tmp_path / f): p.read_bytes() for p in (tmp_path / f).rglob("*.*")}
+        for f in ("a", "b")
+    )
+    assert first == second
+    assert len(first) == 2 + len(CATEGORIES)
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize("name", ["", " ", "../up", "a/b", "tröt", "x" * 61, "a\n", "-a", "a."])
+def test_names_that_are_no_file_names(tmp_path, name):
+    with pytest.raises(DataError, match="cannot be called"):
+        write_sfz(tmp_path, make_pads(), name, find_profile("daw"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("notes", "message"),
+    [
+        ([], "at least one pad"),
+        ([36, 128], "between 0 and 127"),
+        ([-1], "between 0 and 127"),
+        ([36, 38, 36], "share note 36"),
+    ],
+)
+def test_kits_that_cannot_be_played(tmp_path, notes, message):
+    pads = [make_pads()[0]._replace(note=note) for note in notes]
+    with pytest.raises(DataError, match=message):
+        write_hydrogen(tmp_path / "k.h2drumkit", pads, "kit", find_profile("daw"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_kits_at_the_limits_are_taken():
+    pads = [make_pads()[0]._replace(note=note) for note in (0, 127)]
+    for name in ("k", "My kit_2 - b", "x" * 60):
+        check_kit(name, pads)
+
+
+def test_a_pad_that_clips_leaves_no_file(tmp_path):
+    pads = make_pads()
+    pads[-1] = pads[-1]._replace(samples=np.full(10, 1.5, np.float32), sample_rate=44100)
+    for write in (
+        lambda: write_sfz(tmp_path / "a", pads, "kit", find_profile("daw")),
+        lambda: write_hydrogen(tmp_path / "k.h2drumkit", pads, "kit", find_profile("daw")),
+    ):
+        with pytest.raises(DataError, match=r"reach 1\.5"):
+            write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_bytes(b"file")
+    with pytest.raises(DataError, match="cannot be made"):
+        write_sfz(tmp_path / "file" / "kit", make_pads(), "kit", find_profile("daw"))
+    with pytest.raises(DataError, match="cannot be written"):
+        write_hydrogen(tmp_path / "no/k.h2drumkit", make_pads(), "kit", find_profile("daw"))
+    with pytest.raises(DataError, match=r"end in \.h2drumkit"):
+        write_hydrogen(tmp_path / "k.tar", make_pads(), "kit", find_profile("daw"))
