@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from drumjax import __version__
+from drumjax.atomic import write_file
 from drumjax.audio.files import read_audio, write_audio
 from drumjax.errors import DataError
-from drumjax.export.atomic import write_file
 from drumjax.export.wav import read_recipe, wav_bytes, write_wav
 
 RATE = 22050

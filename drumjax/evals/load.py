@@ -1,5 +1,7 @@
 """Trained networks from their work directories, on whatever device this machine has."""
 
+from typing import Any
+
 import jax
 
 from drumjax.errors import CheckpointError
@@ -21,12 +23,7 @@ def load_network(workdir: str, model: str, which: str = "best") -> Network:
     """
     checkpoints = Checkpoints(workdir, read_only=True)
     try:
-        step = checkpoints.best_step() if which == "best" else None
-        step = checkpoints.latest_step() if step is None else step
-        if step is None:
-            raise CheckpointError(
-                f"{workdir} holds no complete checkpoint yet; train a while longer."
-            )
+        step = _step(checkpoints, workdir, which)
         config = checkpoints.config(step)["config"]
         if config["model"] != model:
             raise CheckpointError(
@@ -39,6 +36,32 @@ def load_network(workdir: str, model: str, which: str = "best") -> Network:
         return Network(model_config(config, config["categories"]), variables)
     finally:
         checkpoints.close()
+
+
+def _step(checkpoints: Checkpoints, workdir: str, which: str) -> int:
+    """The step that "best" or "latest" means."""
+    step = checkpoints.best_step() if which == "best" else None
+    step = checkpoints.latest_step() if step is None else step
+    if step is None:
+        raise CheckpointError(f"{workdir} holds no complete checkpoint yet; train a while longer.")
+    return step
+
+
+def read_training(workdir: str, which: str = "best") -> dict[str, Any]:
+    """What a checkpoint says of its training, without folders' names: "steps", "config", "data".
+
+    Raises:
+      CheckpointError: no checkpoint, or a damaged one.
+    """
+    checkpoints = Checkpoints(workdir, read_only=True)
+    try:
+        step = _step(checkpoints, workdir, which)
+        saved = checkpoints.config(step)
+    finally:
+        checkpoints.close()
+    config = dict(saved["config"])
+    config["data"] = {k: v for k, v in config["data"].items() if k != "path"}
+    return {"steps": step, "config": config, "data": saved["host"].get("data", {})}
 
 
 def load_pair(cwae_dir: str, mcnn_dir: str, which: str = "best") -> tuple[Network, Network]:

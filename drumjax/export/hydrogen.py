@@ -7,8 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from drumjax import __version__
+from drumjax.atomic import write_file
 from drumjax.errors import DataError
-from drumjax.export.atomic import write_file
 from drumjax.export.kit import Pad, check_kit, label, pad_files
 from drumjax.export.profiles import Profile
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from drumjax.atomic import write_file
 from drumjax.audio.files import make_folder
 from drumjax.errors import DataError
-from drumjax.export.atomic import write_file
 from drumjax.export.profiles import Profile, convert, file_names
 from drumjax.export.wav import wav_bytes
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from drumjax import __version__
-from drumjax.export.atomic import write_file
+from drumjax.atomic import write_file
 from drumjax.export.kit import Pad, check_kit, label, write_samples
 from drumjax.export.profiles import Profile
 

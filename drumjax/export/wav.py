@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from drumjax import __version__
+from drumjax.atomic import write_file
 from drumjax.audio.files import quantise
 from drumjax.errors import DataError
-from drumjax.export.atomic import write_file
 
 _PCM, _FLOAT = 1, 3  # wFormatTag
 _LARGEST_LIST = 2**20  # bytes; a longer LIST chunk is none of ours

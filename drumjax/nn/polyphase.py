@@ -3,11 +3,14 @@
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+
+Array = Any  # of jax or NumPy
 
 
 class Axis(NamedTuple):
@@ -33,8 +36,8 @@ def plan_axis(size: int, kernel: int, stride: int, padding: int, output_padding:
     return Axis(-(-kernel // stride), stride, first, last, padding - stride * first, out)
 
 
-def phase_kernel(kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
-    """Reorder a kernel into its phases.
+def phase_kernel(kernel: Array, strides: Sequence[int]) -> Array:
+    """Reorder a kernel into its phases; a NumPy array stays one, and nothing is compiled.
 
     Args:
       kernel: [*k, c_in, c_out], in a transposed convolution's scatter sense:
@@ -46,7 +49,7 @@ def phase_kernel(kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
     """
     dims = len(strides)
     padded = [(0, -k % s) for k, s in zip(kernel.shape, strides, strict=False)] + [(0, 0)] * 2
-    kernel = jnp.pad(kernel, padded)
+    kernel = _library(kernel).pad(kernel, padded)
     split = [n for k, s in zip(kernel.shape, strides, strict=False) for n in (k // s, s)]
     kernel = kernel.reshape(*split, *kernel.shape[-2:])  # [j0, p0, j1, p1, ..., c_in, c_out]
     order = [*range(0, 2 * dims, 2), 2 * dims, *range(1, 2 * dims, 2), 2 * dims + 1]
@@ -55,6 +58,11 @@ def phase_kernel(kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
     for taps in kernel.shape[:dims]:
         rows *= taps
     return kernel.reshape(rows, -1)
+
+
+def _library(x: Array) -> Any:
+    """NumPy for its own arrays, which are laid out once; jax for the rest."""
+    return np if isinstance(x, np.ndarray) else jnp
 
 
 def gather_taps(x: jax.Array, axes: Sequence[Axis]) -> jax.Array:
@@ -154,8 +162,8 @@ def _correlate_backward(
 correlate.defvjp(_correlate_forward, _correlate_backward)
 
 
-def correlation_kernel(kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
-    """The kernel of the correlation that a transposed convolution amounts to.
+def correlation_kernel(kernel: Array, strides: Sequence[int]) -> Array:
+    """The kernel of the correlation that a transposed convolution amounts to; NumPy stays NumPy.
 
     Args:
       kernel: [*k, c_in, c_out], scatter orientation.
@@ -166,7 +174,7 @@ def correlation_kernel(kernel: jax.Array, strides: Sequence[int]) -> jax.Array:
     """
     taps = tuple(-(-k // s) for k, s in zip(kernel.shape, strides, strict=False))
     phases = phase_kernel(kernel, strides).reshape(*taps, kernel.shape[-2], -1)
-    return jnp.flip(phases, tuple(range(len(strides))))
+    return _library(phases).flip(phases, tuple(range(len(strides))))
 
 
 def upsample(x: jax.Array, kernel: jax.Array, axes: Sequence[Axis]) -> jax.Array:

@@ -41,7 +41,7 @@ def lay_out_mcnn(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
         if i == len(plan.head_channels) - 1 and not plan.elu_last:
             kernel = kernel * last_scale
         phases = np.stack(
-            [np.asarray(correlation_kernel(jnp.asarray(k), (plan.head_stride,))) for k in kernel]
+            [correlation_kernel(k, (plan.head_stride,)) for k in kernel]
         )  # [h, taps, c_in, phases * c_out]
         if i == 0:
             split = phases.reshape(*phases.shape[:3], plan.head_stride, features)

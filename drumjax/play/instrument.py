@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from drumjax import __version__
+from drumjax.atomic import write_file
 from drumjax.audio.mel import MelConfig
 from drumjax.errors import ConfigError, DrumjaxError, InstrumentError
 
@@ -181,7 +181,8 @@ def save_instrument(
       The files written.
 
     Raises:
-      InstrumentError: the place cannot be written to, or a number does not fit into float16.
+      DataError: the place cannot be written to; what was there stays.
+      InstrumentError: the name lacks .safetensors, or a number does not fit into float16.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -216,7 +217,7 @@ def _store(name: str, value: np.ndarray, precision: str) -> np.ndarray:
 
 
 def _write(path: Path, tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     header = {
         "format": FORMAT,
@@ -224,15 +225,7 @@ def _write(path: Path, tensors: Mapping[str, np.ndarray], meta: Mapping[str, Any
         "sha256": _digest(tensors, meta),
         "meta": json.dumps(meta, sort_keys=True),
     }
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        save_file(dict(tensors), temporary, header)
-        os.replace(temporary, path)
-    except Exception as error:  # safetensors wraps the system's errors in its own
-        temporary.unlink(missing_ok=True)
-        raise InstrumentError(
-            f"{path} cannot be written ({error}); choose another place."
-        ) from error
+    write_file(path, save(dict(tensors), header))
 
 
 def load_instrument(path: str | Path, encoder: bool = False) -> Instrument:

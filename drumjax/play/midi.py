@@ -81,7 +81,7 @@ def _parse(path: str | Path) -> Any:
     import mido
 
     try:
-        if False:  # mido would spend minutes on a number of that many digits
+        if _has_run(data):  # mido would spend minutes on a number of that many digits
             raise ValueError("a run of bytes that no MIDI file holds")
         file = mido.MidiFile(file=io.BytesIO(data))
         if file.type not in (0, 1, 2) or not _division_is_usable(file.ticks_per_beat):

@@ -22,7 +22,7 @@ def lay_out_decoder(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
     w = _float32(tensors, ("decoder/", "scaler/"))
     for i in range(len(plan.channels)):
         name = f"decoder/conv{i}/kernel"
-        w[name] = correlation_kernel(jnp.asarray(w[name]), plan.stride)
+        w[name] = np.ascontiguousarray(correlation_kernel(w[name], plan.stride))
     return w
 
 
@@ -75,7 +75,7 @@ def decode(
         x = upsample(x, w[f"decoder/conv{i}/kernel"], _axes(plan, sizes[i], sizes[i + 1]))
         if i < last:
             x = jax.nn.relu(_norm(w, f"decoder/norm{i}", x, category))
-    x = (x[..., 0] + w[f"decoder/conv{last}/bias"][None]).swapaxes(1, 2)  # [b, frames, mels]
+    x = (x[..., 0] + w[f"decoder/conv{last}/bias"][None, None]).swapaxes(1, 2)  # [b, frames, mels]
     logs = unstandardise(x, Scaler(w["scaler/mean"], w["scaler/std"]))
     mel = jnp.maximum(jnp.exp(logs) - plan.log_floor, 0.0)
     return mel, predicted_end(mel)

@@ -1,6 +1,7 @@
 """What an instrument's programs are compiled for: shapes and constants, no weights."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,6 +75,6 @@ class Plan:
     @property
     def reach(self) -> int:
         """Frames that the layers after the first look ahead, rounded up."""
-        taps, s = -(-self.width // self.head_stride), self.head_stride
-        layers = range(1, len(self.head_channels))
-        return -int(-sum(taps * s**-i for i in layers) // 1)
+        s = self.head_stride
+        steps = -(-self.head_padding // s)  # that one layer looks ahead in its input
+        return math.ceil(sum(steps * s**-i for i in range(1, len(self.head_channels))))

@@ -66,7 +66,8 @@ class Player:
 
     def _codes(self, z: Any) -> np.ndarray:
         z = np.asarray(z, np.float32)
-        if z.shape[-1:] != (self.instrument.latents,) or z.ndim > 2 or not np.isfinite(z).all():
+        wrong = z.shape[-1:] != (self.instrument.latents,) or z.ndim > 2 or not z.size
+        if wrong or not np.isfinite(z).all():
             raise ConfigError(
                 f"A code z must hold {self.instrument.latents} finite numbers, "
                 f"not an array of {list(z.shape)}."

@@ -1,0 +1,311 @@
+"""The player makes what the linen networks make, in every shape that it is asked in."""
+
+import dataclasses
+import functools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from instruments import networks, tiny_instrument
+
+from drumjax.errors import ConfigError, InstrumentError
+from drumjax.models import cwae, mcnn
+from drumjax.play import heads
+from drumjax.play.finish import FADE, PEAK, fade_out, finish
+from drumjax.play.instrument import build_instrument, load_instrument, save_instrument
+from drumjax.play.networks import SHORTEST, predicted_end
+from drumjax.play.plan import Plan
+from drumjax.play.runtime import Player
+
+K = len(tiny.NAMES)
+# Each form that a layer of the heads can take: one correlation a head, and folds of 2 to 8 steps.
+WIDE = dataclasses.replace(tiny.MCNN, channels=(33, 16, 8, 4, 2, 2), stride=2)
+ODD = dataclasses.replace(tiny.MCNN, channels=(6, 5, 2), width=12, padding=5, elu_last=True)
+PLAIN = dataclasses.replace(tiny.MCNN, channels=(3, 32, 2), padding=3, softsign=False)
+
+
+@pytest.fixture(scope="module")
+def player():
+    return Player(tiny_instrument())
+
+
+@pytest.fixture(scope="module")
+def codes():
+    return np.random.default_rng(3).normal(0, 1.5, (9, tiny.CWAE.latents)).astype(np.float32)
+
+
+def relative(found, expected):
+    return np.max(np.abs(found - expected)) / np.max(np.abs(expected))
+
+
+@functools.cache
+def runs(config, plan):
+    """The player's heads and the linen MCNN, compiled once for each shape."""
+    ours = jax.jit(functools.partial(heads.run_heads, plan))
+    return ours, jax.jit(functools.partial(mcnn.forward, config))
+
+
+def rows(category):
+    return np.eye(K, dtype=np.float32)[category]
+
+
+@pytest.mark.parametrize("category", range(K))
+def test_decode_is_the_linen_decoder(player, codes, category):
+    variables, _ = networks()
+    weights = np.tile(rows(category), (len(codes), 1))
+    expected = cwae.decode(tiny.CWAE, variables, jnp.asarray(codes), jnp.asarray(weights))
+    assert relative(player.decode(codes, category), np.asarray(expected)) < 1e-5
+
+
+def test_mixed_categories_are_the_linen_decoders(player, codes):
+    variables, _ = networks()
+    weights = np.random.default_rng(1).dirichlet(np.ones(K), len(codes)).astype(np.float32)
+    expected = np.asarray(cwae.decode(tiny.CWAE, variables, jnp.asarray(codes), weights))
+    assert relative(player.decode(codes, weights), expected) < 1e-5
+    assert relative(player.decode(codes[4], weights[4]), expected[4]) < 1e-5
+
+
+def test_encode_is_the_linen_encoder(player):
+    variables, _ = networks()
+    audio = tiny.bursts(2, 2, 2).audio / np.float32(32767)
+    category = np.array([0, 0, 1, 1, 2, 2])
+    expected = cwae.encode(tiny.CWAE, variables, jnp.asarray(audio), jnp.asarray(category))
+    assert relative(player.encode(audio, rows(category)), np.asarray(expected)) < 1e-5
+    assert relative(player.encode(audio[3], "snare"), np.asarray(expected)[3]) < 1e-5
+
+
+@pytest.mark.parametrize("config", [tiny.MCNN, WIDE, ODD, PLAIN], ids=["tiny", "wide", "odd", "no"])
+def test_heads_are_the_linen_mcnn(config):
+    _, variables = networks(mcnn_config=config)
+    if not config.elu_last:
+        variables["params"]["mcnn"]["head_weights"] = np.array([0.7, -1.3], np.float32)
+    instrument = build_instrument(tiny.CWAE, networks()[0], config, variables)
+    plan = Plan.of(instrument.meta)
+    weights = heads.lay_out_mcnn(plan, instrument.tensors)
+    mel = np.random.default_rng(0).exponential(1.0, (2, tiny.MEL.frames, tiny.MEL.n_mels))
+    ours, linen = runs(config, plan)
+    found = ours(weights, mel.astype(np.float32))
+    expected = linen(variables["params"]["mcnn"], mel.astype(np.float32))
+    for one, other in zip(found, expected, strict=True):
+        assert relative(np.asarray(one)[:, : tiny.MEL.num_samples], np.asarray(other)) < 1e-5
+
+
+@pytest.mark.parametrize("config", [tiny.MCNN, WIDE], ids=["tiny", "wide"])
+def test_fewer_frames_change_nothing_before_the_end(config):
+    """Oracle: the linen network on the whole spectrogram, silent after the end."""
+    _, variables = networks(mcnn_config=config)
+    player = Player(build_instrument(tiny.CWAE, networks()[0], config, variables))
+    mel = np.random.default_rng(0).exponential(1.0, (1, tiny.MEL.frames, tiny.MEL.n_mels))
+    ours, linen = runs(config, player.plan)
+    for end in (4, 11, tiny.MEL.frames):
+        cut = np.where(np.arange(tiny.MEL.frames)[None, :, None] < end, mel, 0.0)
+        cut = cut.astype(np.float32)
+        length = player.plan.length(end)
+        assert length >= end
+        sound, logits = ours(player._mcnn, cut[:, :length])
+        expected = linen(variables["params"]["mcnn"], cut)
+        n = min(end * tiny.MEL.hop_length, tiny.MEL.num_samples)
+        assert relative(sound[:, :n], np.asarray(expected[0])[:, :n]) < 1e-5
+        assert relative(logits[:, :n], np.asarray(expected[1])[:, :n]) < 1e-5
+
+
+def test_single_and_batched_agree(player, codes):
+    together = player.render(codes, "snare")
+    assert together.shape == (9, tiny.MEL.num_samples)
+    for z, sound in zip(codes, together, strict=True):
+        assert np.max(np.abs(player.render(z, "snare") - sound)) < 1e-4
+    named = player.render(codes[:3], ["kick", "snare", "clap"])
+    for z, name, sound in zip(codes, tiny.NAMES, named, strict=False):
+        assert np.max(np.abs(player.render(z, name) - sound)) < 1e-4
+    assert np.max(np.abs(player.render(codes[:3], np.eye(3)) - named)) == 0
+    assert np.max(np.abs(player.render(codes, 1) - together)) == 0
+
+
+def test_more_sounds_than_the_largest_batch(player):
+    codes = np.random.default_rng(5).normal(0, 1, (70, tiny.CWAE.latents))
+    sounds = player.render(codes, "kick")
+    assert sounds.shape[0] == 70
+    assert np.max(np.abs(sounds[[0, 63, 64, 69]] - player.render(codes[[0, 63, 64, 69]], 0))) < 1e-4
+
+
+def test_the_same_code_gives_the_same_bytes(player, codes):
+    again = Player(tiny_instrument())
+    assert player.render(codes[0], "clap").tobytes() == again.render(codes[0], "clap").tobytes()
+
+
+def test_wild_codes_stay_finite_and_below_full_scale(player):
+    rng = np.random.default_rng(0)
+    codes = rng.uniform(-10, 10, (192, tiny.CWAE.latents))
+    for category in range(K):
+        sounds = player.render(codes, category)
+        assert np.isfinite(sounds).all()
+        assert np.max(np.abs(sounds)) <= PEAK + 1e-6
+
+
+def test_a_sound_ends_in_zeros_where_its_end_is_predicted(player, codes):
+    mel = player.decode(codes, "kick")
+    ends = np.asarray(predicted_end(jnp.asarray(mel))) * tiny.MEL.hop_length
+    assert ends.min() < tiny.MEL.num_samples  # or the test shows nothing
+    for sound, end in zip(player.render(codes, "kick"), ends, strict=True):
+        assert not sound[end:].any()
+
+
+def test_full_computes_every_frame(player, codes):
+    """Oracle: the linen networks, finished by the same function; see the finish's own tests."""
+    cwae_variables, mcnn_variables = networks()
+    mel = cwae.decode(tiny.CWAE, cwae_variables, jnp.asarray(codes), jnp.asarray(rows([0] * 9)))
+    sound, logits = runs(tiny.MCNN, player.plan)[1](mcnn_variables["params"]["mcnn"], mel)
+    expected = finish(player.plan, sound, logits, jnp.full(9, tiny.MEL.frames))
+    clear = np.abs(np.asarray(logits)) > 1e-5  # nearer to the threshold, rounding decides
+    assert clear.mean() > 0.5
+    found = player.render(codes, "kick", full=True)
+    assert relative(found * clear, np.asarray(expected) * clear) < 1e-4
+
+
+def test_predicted_end_counts_to_the_last_frame_within_60_db():
+    mel = np.full((3, 12, 2), 1e-5, np.float32)
+    mel[0, 0], mel[0, 6] = 1.0, 1.1e-3
+    mel[1, 0], mel[1, 6], mel[1, 5] = 1.0, 0.9e-3, 2e-3
+    mel[2] = 0.0
+    assert predicted_end(jnp.asarray(mel)).tolist() == [7, 6, SHORTEST]
+
+
+@pytest.fixture(scope="module")
+def long_plan(player):
+    """The tiny plan with room for more than one fade."""
+    mel = dataclasses.replace(tiny.MEL, num_samples=6000)
+    return dataclasses.replace(player.plan, mel=mel)
+
+
+def test_finish_takes_dc_away_fades_and_holds_the_peak(long_plan):
+    n, hop = 6000, tiny.MEL.hop_length
+    rng = np.random.default_rng(0)
+    tone = np.sin(2 * np.pi * 440 / 22050 * np.arange(n)) * np.exp(-np.arange(n) / 900)
+    raw = np.stack([3.0 * tone + 0.4, 0.3 * tone, 1e-4 * tone, 0 * tone]) + 0.0
+    raw[0] += 0.05 * rng.standard_normal(n)
+    logits = np.full((4, n), 2.0)
+    logits[1, 2000:2100] = -2.0
+    ends = jnp.asarray([50, 90, 90, 90])
+    made = np.asarray(finish(long_plan, jnp.asarray(raw), jnp.asarray(logits), ends))
+    assert made.shape == (4, n)
+    np.testing.assert_allclose(np.abs(made[:2]).max(1), PEAK, rtol=1e-5)
+    np.testing.assert_allclose(np.abs(made[2]).max(), 4e-4, rtol=0.1)  # 12 dB up, no more
+    assert not made[3].any()
+    assert np.abs(made.mean(1)).max() < 1e-6
+    assert not made[0, 50 * hop :].any()
+    assert np.abs(made[0, 50 * hop - 16 : 50 * hop]).max() < 1e-3
+    assert not made[1, 2000:2100].any()
+    assert made[1, 1990:2000].any()
+    # The tone itself is untouched but for its gain: it lies amid the audible band.
+    inside = slice(500, 1900)
+    gain = np.dot(made[1, inside], tone[inside]) / np.dot(tone[inside], tone[inside])
+    assert relative(made[1, inside], gain * tone[inside]) < 0.02
+
+
+def test_residue_at_half_the_rate_ends_without_a_click(long_plan):
+    """A burst at 11,025 Hz that stops at the end is what a trained MCNN leaves behind."""
+    n = 6000
+    raw = np.zeros((1, n))
+    raw[0, : 64 * 64] = 0.5 * (-1.0) ** np.arange(64 * 64)
+    tone = np.sin(2 * np.pi * 440 / 22050 * np.arange(n)) * np.exp(-np.arange(n) / 600)
+    sound, logits = jnp.asarray(raw + 0.5 * tone), jnp.ones((1, n))
+    made = np.asarray(finish(long_plan, sound, logits, jnp.asarray([64])))[0]
+    assert np.abs(made[64 * 64 - 1000 :]).max() < 0.02 * np.abs(made).max()
+
+
+def test_fade_out_is_a_raised_cosine():
+    """Oracle: NumPy's Hann window."""
+    window = np.asarray(fade_out(jnp.asarray([2000, 100]), 2500))
+    np.testing.assert_array_equal(window[0, : 2000 - FADE], 1.0)
+    expected = np.hanning(2 * FADE + 1)[FADE : 2 * FADE]
+    np.testing.assert_allclose(window[0, 2000 - FADE : 2000], expected, atol=1e-6)
+    assert not window[0, 2000:].any()
+    assert not window[1, 100:].any()
+
+
+@pytest.mark.parametrize(
+    ("z", "category", "words"),
+    [
+        (np.zeros(4), "cymbal", "choose one of kick, snare, clap"),
+        (np.zeros(4), 3, "numbered 0 to 2, not 3: kick"),
+        (np.zeros(4), [0.5, 0.2, 0.1], "sum to 1"),
+        (np.zeros(4), [np.nan, 0.5, 0.5], "sum to 1"),
+        (np.zeros(4), [0.5, 0.5], "must be"),
+        (np.zeros((2, 4)), ["kick"], "must be"),
+        (np.zeros(5), "kick", "must hold 4 finite numbers"),
+        (np.full(4, np.nan), "kick", "must hold 4 finite numbers"),
+        (np.zeros((1, 1, 4)), "kick", "must hold 4 finite numbers"),
+        (np.zeros((0, 4)), "kick", "must hold 4 finite numbers"),
+    ],
+)
+def test_what_cannot_be_played(player, z, category, words):
+    with pytest.raises(ConfigError, match=words):
+        player.render(z, category)
+
+
+def test_what_cannot_be_encoded(player, tmp_path):
+    with pytest.raises(ConfigError, match="1279 finite samples"):
+        player.encode(np.zeros(100), "kick")
+    save_instrument(tiny_instrument(), tmp_path / "a.safetensors", encoder=False)
+    alone = Player(load_instrument(tmp_path / "a.safetensors"))
+    with pytest.raises(InstrumentError, match="export-instrument"):
+        alone.encode(np.zeros(1279), "kick")
+
+
+def test_the_encoder_is_fetched_from_beside_the_instrument(tmp_path):
+    save_instrument(tiny_instrument(), tmp_path / "a.safetensors", "float32")
+    audio = tiny.bursts(1).audio[0] / np.float32(32767)
+    found = Player(load_instrument(tmp_path / "a.safetensors")).encode(audio, "kick")
+    expected = Player(tiny_instrument()).encode(audio, "kick")
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_warm_up_compiles_every_length(monkeypatch):
+    """After it, a render compiles nothing more."""
+    player = Player(tiny_instrument())
+    player.warm_up((1,))
+    from drumjax.play import runtime
+
+    before = runtime._decode._cache_size() + runtime._vocode._cache_size()
+    for seed in range(12):
+        player.render(np.random.default_rng(seed).normal(0, 2, 4), seed % K)
+    assert runtime._decode._cache_size() + runtime._vocode._cache_size() == before
+
+
+def test_the_player_imports_no_training_library():
+    code = (
+        "import sys, drumjax.play.runtime, drumjax.play.cache;"
+        "print(*{n.split('.')[0] for n in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "jax" in loaded
+    heavy = {"flax", "optax", "orbax", "tensorflow_datasets", "matplotlib", "librosa"}
+    assert not loaded & heavy
+
+
+def test_the_cache_is_kept_where_it_is_asked_for(tmp_path, monkeypatch):
+    from drumjax.play import cache
+
+    monkeypatch.setenv("DRUMJAX_CACHE", str(tmp_path / "x"))
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_min_entry_size_bytes",
+    )
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        cache.use_cache()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "x")
+        assert (tmp_path / "x").is_dir()
+        (tmp_path / "file").write_text("")
+        monkeypatch.setenv("DRUMJAX_CACHE", str(tmp_path / "file" / "below"))
+        cache.use_cache()  # cannot be made: nothing changes, nothing is raised
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "x")
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
