@@ -217,12 +217,13 @@ def test_residue_at_half_the_rate_ends_without_a_click(long_plan):
     assert np.abs(made[64 * 64 - 1000 :]).max() < 0.02 * np.abs(made).max()
 
 
-def test_fade_out_is_a_raised_cosine():
-    """Oracle: NumPy's Hann window."""
+def test_fade_out_is_smooth():
+    """Oracle: a raised cosine, which the cubic smooth step follows within 1 %."""
     window = np.asarray(fade_out(jnp.asarray([2000, 100]), 2500))
     np.testing.assert_array_equal(window[0, : 2000 - FADE], 1.0)
     expected = np.hanning(2 * FADE + 1)[FADE : 2 * FADE]
-    np.testing.assert_allclose(window[0, 2000 - FADE : 2000], expected, atol=1e-6)
+    np.testing.assert_allclose(window[0, 2000 - FADE : 2000], expected, atol=0.011)
+    assert np.abs(np.diff(window[0])).max() < 1.51 / FADE
     assert not window[0, 2000:].any()
     assert not window[1, 100:].any()
 

@@ -1,12 +1,14 @@
 """From the networks' raw sound to one that plays: filtered, gated, no DC, no clipping."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
 from drumjax.audio.filters import keep_audible
 from drumjax.play.plan import Plan
 
-FADE = 512  # samples, 23 ms at 22,050 Hz: the raised cosine before a sound's end
+FADE = 512  # samples before a sound's end, 23 ms at 22,050 Hz
 PEAK = 10 ** (-0.1 / 20)  # -0.1 dBFS
 MOST_GAIN = 4.0  # 12 dB: near silence stays quiet
 
@@ -36,7 +38,8 @@ def finish(plan: Plan, sound: jax.Array, logits: jax.Array, ends: jax.Array) -> 
     window = fade_out(jnp.minimum(ends * plan.mel.hop_length, n), n)
     if plan.keep_audible:
         sound = keep_audible(sound * window, plan.mel.sample_rate, plan.mel.top)
-    window = window * (jax.nn.sigmoid(logits) > plan.mask_threshold)
+    level = math.log(plan.mask_threshold / (1.0 - plan.mask_threshold))  # of the logits
+    window = window * (logits > level)
     sound = sound * window
     mean = sound.sum(-1, keepdims=True) / jnp.maximum(window.sum(-1, keepdims=True), 1.0)
     sound = sound - window * mean
@@ -45,6 +48,6 @@ def finish(plan: Plan, sound: jax.Array, logits: jax.Array, ends: jax.Array) -> 
 
 
 def fade_out(ends: jax.Array, samples: int) -> jax.Array:
-    """Windows [b, samples]: 1, a raised cosine over the last `FADE` before each end [b], then 0."""
-    left = (ends[:, None] - jnp.arange(samples)[None]) / FADE
-    return 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.clip(left, 0.0, 1.0))
+    """Windows [b, samples]: 1, the cubic smooth step over `FADE` before each end [b], then 0."""
+    left = jnp.clip((ends[:, None] - jnp.arange(samples)[None]) / FADE, 0.0, 1.0)
+    return left * left * (3.0 - 2.0 * left)

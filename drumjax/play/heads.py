@@ -11,7 +11,7 @@ from drumjax.nn.polyphase import Axis, correlate, correlation_kernel, plan_axis
 from drumjax.play.plan import Plan
 
 Weights = dict[str, Any]
-_NARROW = 32  # layers that take fewer channels are computed several time steps at once
+_NARROW, _FOLD = 4, 8  # layers that take so few channels compute 8 time steps at once
 
 
 def _axis(plan: Plan, size: int) -> Axis:
@@ -20,17 +20,13 @@ def _axis(plan: Plan, size: int) -> Axis:
     return plan_axis(size, plan.width, plan.head_stride, plan.head_padding, extra)
 
 
-def _fold(channels: int) -> int:
-    """Time steps that a layer with so many input channels computes at once."""
-    return 1 if channels >= _NARROW else min(8, _NARROW // channels)
-
-
 def lay_out_mcnn(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
     """The MCNN's weights in float32, as the layers use them.
 
     The first layer, which all heads share the input of, becomes one correlation; the wide ones one
-    correlation a head; the narrow ones a matrix that makes several time steps at once. The heads'
-    weights (eq. 7) go into the last layer, unless an ELU follows it.
+    correlation a head, which may run beside the other heads'; the narrow ones a matrix that makes
+    several time steps at once. The heads' weights (eq. 7) go into the last layer, unless an ELU
+    follows it.
     """
     heads = np.asarray(tensors["mcnn/head_weights"], np.float32)
     last_scale = np.ones((len(heads), 1, 1, plan.head_channels[-1]), np.float32)
@@ -47,8 +43,8 @@ def lay_out_mcnn(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
             split = phases.reshape(*phases.shape[:3], plan.head_stride, features)
             layers.append(split.transpose(1, 2, 3, 0, 4).reshape(*phases.shape[1:3], -1))
         else:
-            fold = _fold(phases.shape[2])
-            layers.append(phases if fold == 1 else _folded(phases, fold))
+            narrow = phases.shape[2] <= _NARROW
+            layers.append(_folded(phases, _FOLD) if narrow else phases)
     w: Weights = {"layers": layers}
     if plan.elu_last:
         w["last_scale"] = last_scale
@@ -70,25 +66,23 @@ def _folded(phases: np.ndarray, fold: int) -> np.ndarray:
     return matrix.reshape(h, blocks * fold * c_in, fold * n)
 
 
-def _wide(x: jax.Array, kernels: jax.Array, axis: Axis) -> jax.Array:
-    """One correlation a head: [h, b, t, c_in] -> [h, b, positions, phases * c_out]."""
-    edges = ((axis.taps - 1 - axis.first, axis.last - (x.shape[2] - 1)),)
-    return jnp.stack([correlate(x[h], kernels[h], edges) for h in range(len(kernels))])
+def _wide(x: jax.Array, kernel: jax.Array, axis: Axis) -> jax.Array:
+    """One correlation: [b, t, c_in] -> [b, positions, phases * c_out]."""
+    edges = ((axis.taps - 1 - axis.first, axis.last - (x.shape[1] - 1)),)
+    return correlate(x, kernel, edges)
 
 
 def _narrow(x: jax.Array, matrix: jax.Array, axis: Axis) -> jax.Array:
-    """Several steps at once: [h, b, t, c_in] -> [h, b, positions, phases * c_out]."""
-    h, b, _, c_in = x.shape
-    fold = _fold(c_in)
+    """Several steps at once: [b, t, c_in] -> [b, positions, phases * c_out]."""
+    b, t, c_in = x.shape
     positions = axis.last - axis.first + 1
-    rows, blocks = -(-positions // fold), matrix.shape[1] // (fold * c_in)
+    rows, blocks = -(-positions // _FOLD), matrix.shape[0] // (_FOLD * c_in)
     low = axis.taps - 1 - axis.first
-    high = (rows + blocks - 1) * fold - x.shape[2] - low
-    x = jax.lax.pad(x, jnp.float32(0), [(0, 0, 0), (0, 0, 0), (low, high, 0), (0, 0, 0)])
-    x = x.reshape(h, b, rows + blocks - 1, fold * c_in)
-    x = jnp.concatenate([x[:, :, k : k + rows] for k in range(blocks)], axis=-1)
-    y = jnp.einsum("hbtk,hkn->hbtn", x, matrix)
-    return y.reshape(h, b, rows * fold, -1)[:, :, :positions]
+    high = (rows + blocks - 1) * _FOLD - t - low
+    x = jax.lax.pad(x, jnp.float32(0), [(0, 0, 0), (low, high, 0), (0, 0, 0)])
+    x = x.reshape(b, rows + blocks - 1, _FOLD * c_in)
+    x = jnp.concatenate([x[:, k : k + rows] for k in range(blocks)], axis=-1)
+    return (x @ matrix).reshape(b, rows * _FOLD, -1)[:, :positions]
 
 
 def _weave(y: jax.Array, axis: Axis, features: int) -> jax.Array:
@@ -112,26 +106,22 @@ def run_heads(plan: Plan, w: Weights, mel: jax.Array) -> tuple[jax.Array, jax.Ar
     Returns:
       (sound before the mask, mask logits), each [b, frames * hop]
     """
-    x = _first(plan, w["layers"][0], mel)
-    for i, features in enumerate(plan.head_channels[1:], 1):
-        x = _elu(x)
-        axis = _axis(plan, x.shape[2])
-        step = _wide if _fold(x.shape[3]) == 1 else _narrow
-        x = _weave(step(x, w["layers"][i], axis), axis, features)
-    if plan.elu_last:
-        x = _elu(x) * w["last_scale"]
-    summed = x.sum(0)  # [b, samples, 2]
-    sound = summed[..., 0]
+    axis, features = _axis(plan, mel.shape[1]), plan.head_channels[0]
+    y = _weave(_wide(mel, w["layers"][0], axis), axis, plan.heads * features)
+    y = y.reshape(*y.shape[:2], plan.heads, features)
+    total = sum(_head(plan, w, h, y[:, :, h]) for h in range(plan.heads))  # [b, samples, 2]
+    sound = total[..., 0]
     if "softsign" in w:
         a, b = w["softsign"]
         sound = a * sound / (1.0 + jnp.abs(b * sound))
-    return sound, summed[..., 1]
+    return sound, total[..., 1]
 
 
-def _first(plan: Plan, kernel: jax.Array, mel: jax.Array) -> jax.Array:
-    """The layer whose input the heads share: [b, frames, mels] -> [heads, b, t, c]."""
-    axis, features = _axis(plan, mel.shape[1]), plan.head_channels[0]
-    edges = ((axis.taps - 1 - axis.first, axis.last - (mel.shape[1] - 1)),)
-    y = correlate(mel, kernel, edges)  # [b, positions, phases * heads * c]
-    y = _weave(y, axis, plan.heads * features)
-    return y.reshape(*y.shape[:2], plan.heads, features).transpose(2, 0, 1, 3)
+def _head(plan: Plan, w: Weights, h: int, x: jax.Array) -> jax.Array:
+    """One head after the shared layer: [b, t, c] -> [b, samples, 2]."""
+    for i, features in enumerate(plan.head_channels[1:], 1):
+        x = _elu(x)
+        axis = _axis(plan, x.shape[1])
+        step = _narrow if x.shape[2] <= _NARROW else _wide
+        x = _weave(step(x, w["layers"][i][h], axis), axis, features)
+    return _elu(x) * w["last_scale"][h] if plan.elu_last else x

@@ -115,12 +115,12 @@ class Player:
 
     def _render_bucket(self, z: np.ndarray, weights: np.ndarray, full: bool) -> np.ndarray:
         mel, ends = _decode(self.plan, self._decoder, z, weights)
+        frames = self.plan.frames
         if full:
-            ends = jnp.full_like(ends, self.plan.frames)
-        return np.asarray(_vocode(self.plan, self._mcnn, mel, ends, self._length(ends)))
-
-    def _length(self, ends: jax.Array) -> int:
-        return self.plan.length(int(np.max(ends)))
+            ends = np.full(len(z), frames, np.int32)
+        else:
+            frames = self.plan.length(int(np.max(ends)))
+        return np.asarray(_vocode(self.plan, self._mcnn, mel, ends, frames))
 
     def encode(self, audio: Any, category: Any) -> np.ndarray:
         """Sound [samples] or [b, samples] at the instrument's rate -> code z [d] or [b, d].
