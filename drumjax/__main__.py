@@ -7,12 +7,20 @@ from collections.abc import Sequence
 from drumjax import __version__
 from drumjax.errors import DrumjaxError
 
-COMMANDS = {  # name: one line about it; `main(argv)` stands in drumjax/commands/NAME.py
+COMMANDS = {  # name: one line about it; `main(argv)` stands in drumjax/commands, - becoming _
     "prepare": "turn folders of one-shots into a data set",
     "train": "train a model, or go on with an earlier run",
+    "export-instrument": "gather two trained networks into one file that plays",
+    "info": "say what an instrument file holds",
+    "learn-control": "make a control out of sounds that you have tagged",
     "sample": "make new drum sounds as WAV files",
+    "vary": "make variations of a sound of your own",
+    "morph": "make the sounds between two of your own",
+    "kit": "make a kit, and new sounds for some of its pads",
+    "humanise": "play a MIDI drum part, each hit a little different",
+    "render": "make the sounds of a recipe again",
     "evaluate": "measure how well held-out sounds come back",
-    "bench": "time this machine at training",
+    "bench": "time this machine at training and at playing",
 }
 
 
@@ -36,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(name: str, argv: Sequence[str]) -> int:
     """Run one command, and put its errors into a line for the user; returns the exit status."""
     try:
-        return importlib.import_module(f"drumjax.commands.{name}").main(argv)
+        return importlib.import_module(module_of(name)).main(argv)
     except DrumjaxError as error:
         print(f"drumjax {name}: {error}", file=sys.stderr)
         return 1
@@ -45,9 +53,14 @@ def run(name: str, argv: Sequence[str]) -> int:
         return 130
 
 
+def module_of(name: str) -> str:
+    """The module of a command."""
+    return f"drumjax.commands.{name.replace('-', '_')}"
+
+
 def usage() -> str:
     """The commands, a line each."""
-    listed = [f"  {name:<10}{about}" for name, about in COMMANDS.items()]
+    listed = [f"  {name:<19}{about}" for name, about in COMMANDS.items()]
     head = "usage: drumjax COMMAND …   (python -m drumjax COMMAND … is the same)\n"
     tail = "\ndrumjax COMMAND --help shows a command's flags; drumjax --version, the version."
     return "\n".join([head, *listed, tail])

@@ -10,14 +10,17 @@ from drumjax.models import cwae, mcnn
 from drumjax.play.instrument import Instrument, build_instrument
 
 
+@functools.cache
+def _fresh(model, config, seed):
+    make = jax.jit(functools.partial(model.init, config))
+    return jax.tree.map(np.asarray, make(jax.random.key(seed)))
+
+
 def networks(cwae_config=tiny.CWAE, mcnn_config=tiny.MCNN, seed=0):
     """(CWAE variables, MCNN variables) as NumPy trees; norms and statistics as if trained."""
     rng = np.random.default_rng(seed)
-    keys = jax.random.split(jax.random.key(seed))
-    variables = [
-        jax.tree.map(np.array, jax.jit(functools.partial(model.init, config))(key))
-        for model, config, key in zip((cwae, mcnn), (cwae_config, mcnn_config), keys, strict=True)
-    ]
+    pairs = ((cwae, cwae_config), (mcnn, mcnn_config))
+    variables = [jax.tree.map(np.array, _fresh(*pair, seed)) for pair in pairs]
     for tree in (variables[0]["params"], variables[0]["batch_stats"]):
         _jitter(tree, rng)
     k, d = len(cwae_config.categories), cwae_config.latents

@@ -15,6 +15,12 @@ from drumjax.evals.load import load_pair
 from drumjax.evals.reconstruction import chain_error
 
 
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+    """Nothing is kept in the user's cache folder."""
+    monkeypatch.setattr("drumjax.play.cache.use_cache", lambda: None)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
@@ -76,9 +82,9 @@ def test_unknown_category_names_the_known_ones(made):
         made("x", "--category=cowbell")
 
 
-@pytest.mark.parametrize("option", ["--count=0", "--seed=-1"])
+@pytest.mark.parametrize("option", ["--count=0", "--seed=-1", "--temperature=nan"])
 def test_numbers_out_of_range_are_refused(made, option):
-    with pytest.raises(ConfigError, match=r"--count must be at least 1"):
+    with pytest.raises(ConfigError, match=f"{option} cannot be used; choose "):
         made("x", option)
 
 

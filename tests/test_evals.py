@@ -1,4 +1,4 @@
-"""Loading, generating and judging networks, with networks that never trained."""
+"""Loading and judging networks, with networks that never trained."""
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +8,12 @@ from tiny import CWAE, MCNN, MEL, NAMES, bursts, state_maker
 
 from drumjax.audio.mel import mel_spectrogram
 from drumjax.errors import CheckpointError
-from drumjax.evals.generation import draw_codes, render
 from drumjax.evals.load import load_network, load_pair
 from drumjax.evals.pictures import CEILING, draw_contact_sheet, to_ceiling
 from drumjax.evals.reconstruction import Network, as_markdown, evaluate_chain
 from drumjax.models import cwae, mcnn
 from drumjax.models.objective import to_float
 from drumjax.training.checkpoint import Checkpoints
-
-DRAWS = 4000
 
 
 @pytest.fixture(scope="module")
@@ -40,59 +37,7 @@ def vocoder():
     return Network(MCNN, jax.jit(lambda key: mcnn.init(MCNN, key))(jax.random.key(1)))
 
 
-# Codes
-
-
-@pytest.mark.parametrize(("prior", "category"), [("fitted", 0), ("fitted", 2), ("normal", 2)])
-def test_codes_have_the_mean_and_covariance_of_their_prior(encoder, prior, category):
-    z = draw_codes(encoder, category, DRAWS, seed=3, prior=prior).astype(np.float64)
-    mean, covariance = np.zeros(4), np.eye(4)
-    if prior == "fitted":
-        latents = encoder.variables["constants"]["latents"]
-        mean, covariance = (np.asarray(latents[k][category]) for k in ("mean", "covariance"))
-    variances = np.diag(covariance)
-    assert np.all(np.abs(z.mean(0) - mean) < 4 * np.sqrt(variances / DRAWS))
-    error = np.sqrt((variances[:, None] * variances[None, :] + covariance**2) / DRAWS)
-    assert np.all(np.abs(np.cov(z.T) - covariance) < 4 * error)
-
-
-def test_a_longer_draw_begins_with_the_shorter_one(encoder):
-    long, short = (draw_codes(encoder, 1, n, seed=7) for n in (9, 4))
-    np.testing.assert_array_equal(long[:4], short)
-    assert long.dtype == np.float32
-
-
-def test_codes_differ_by_seed_category_and_place(encoder):
-    draws = [draw_codes(encoder, c, 3, s, "normal") for c, s in ((0, 1), (0, 2), (1, 1))]
-    assert len(np.unique(np.concatenate(draws), axis=0)) == 9
-
-
-def test_singular_covariance_is_drawn_from(encoder):
-    latents = {"mean": jnp.ones((3, 4)), "covariance": jnp.ones((3, 4, 4))}
-    variables = {**encoder.variables, "constants": {"latents": latents}}
-    z = draw_codes(Network(CWAE, variables), 0, 50, seed=0)
-    assert np.all(np.isfinite(z))
-    np.testing.assert_allclose(z, np.tile(z[:, :1], (1, 4)), atol=1e-5)
-
-
-# Sounds
-
-
-def test_sounds_are_those_of_both_networks(encoder, vocoder):
-    z = draw_codes(encoder, 1, 3, seed=0, prior="normal")
-    sounds = render(encoder, vocoder, z, 1, chunk=4)
-    snare = np.eye(3, dtype=np.float32)[[1, 1, 1]]
-    mel = jax.jit(lambda z, c: cwae.decode(CWAE, encoder.variables, z, c))(z, snare)
-    expected = np.asarray(jax.jit(lambda m: mcnn.generate(MCNN, vocoder.variables, m))(mel))
-    assert sounds.shape == (3, MEL.num_samples)
-    assert expected.any()
-    np.testing.assert_allclose(sounds, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
-
-
-def test_a_sound_does_not_depend_on_how_many_are_made(encoder, vocoder):
-    z = draw_codes(encoder, 1, 7, seed=0, prior="normal")
-    many, few = (render(encoder, vocoder, z[:n], 1, chunk=4) for n in (7, 2))
-    np.testing.assert_array_equal(many[:2], few)
+# Pictures
 
 
 def test_peak_is_a_tenth_of_a_decibel_below_full_scale(rng):

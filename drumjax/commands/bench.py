@@ -1,38 +1,63 @@
-"""`drumjax bench`: how fast this machine trains, in sounds per second."""
+"""`drumjax bench`: how fast this machine trains, and how fast it plays."""
 
 import argparse
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from drumjax.errors import ConfigError, DataError
+
+RIVALS = ("linen", "torch", "torch-compile", "onnx", "griffin-lim")  # of `bench --play`
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
     p = argparse.ArgumentParser(
         prog="drumjax bench",
-        description="Time a training step of both networks on noise: the median of several steps "
-        "after a warm-up, sounds per second, and the share of the step's arithmetic in the peak.",
+        description="Time this machine. --train: a training step of both networks on noise, its "
+        "sounds per second, and the share of its arithmetic in the peak. --play: the player, from "
+        "a code to the bytes of a WAV file, against other ways to run the same networks, which "
+        "take turns so that a busy machine slows all alike.",
     )
-    p.add_argument("--train", action="store_true", help="the training steps (the default)")
-    p.add_argument("--variant", default="small", help="variant of configs/*.py (small)")
-    p.add_argument("--configs", default="configs", metavar="DIR", help="where the configs are")
-    p.add_argument("--model", choices=("cwae", "mcnn", "both"), default="both")
-    p.add_argument("--batch", type=int, default=0, help="override data.per_category")
-    p.add_argument("--dtype", choices=("float32", "bfloat16"), help="override compute_dtype")
-    p.add_argument("--runs", type=int, default=7, help="timed steps (7)")
-    p.add_argument("--peak", type=float, default=0.0, help="the chip's peak in TFLOP/s, if known")
+    kind = p.add_mutually_exclusive_group()
+    kind.add_argument("--train", action="store_true", help="the training steps (the default)")
+    kind.add_argument("--play", action="store_true", help="the player and its rivals")
+    p.add_argument("--runs", type=int, help="timed runs of each (7; with --play 200)")
     p.add_argument("--json", metavar="FILE", help="also write the figures there")
+    train = p.add_argument_group("with --train")
+    train.add_argument("--variant", default="small", help="variant of configs/*.py (small)")
+    train.add_argument("--configs", default="configs", metavar="DIR", help="where the configs are")
+    train.add_argument("--model", choices=("cwae", "mcnn", "both"), default="both")
+    train.add_argument("--batch", type=int, default=0, help="override data.per_category")
+    train.add_argument("--dtype", choices=("float32", "bfloat16"), help="override compute_dtype")
+    train.add_argument(
+        "--peak", type=float, default=0.0, help="the chip's peak in TFLOP/s, if known"
+    )
+    play = p.add_argument_group("with --play")
+    play.add_argument(
+        "--instrument",
+        metavar="FILE",
+        help="whose networks run; otherwise untrained ones of the paper's size",
+    )
+    play.add_argument(
+        "--rivals",
+        default=",".join(RIVALS),
+        metavar="LIST",
+        help=f"whom to race, with commas between ({','.join(RIVALS)}), or none",
+    )
+    play.add_argument(
+        "--no-start", action="store_true", help="leave out the time from process start to a file"
+    )
     return p
 
 
 def load_config(folder: str, model: str, variant: str) -> Any:
     """Run configs/MODEL.py and return its config for a variant."""
     import runpy
-
-    from drumjax.errors import ConfigError
 
     path = Path(folder) / f"{model}.py"
     if not path.is_file():
@@ -93,6 +118,23 @@ def _median(run: Callable[[], float], runs: int) -> float:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(argv)
+    if args.runs is not None and args.runs < 1:
+        raise ConfigError("--runs must be at least 1.")
+    _check_writable(args.json)
+    figures = _play(args) if args.play else _train(args)
+    if args.json:
+        Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _check_writable(file: str | None) -> None:
+    """Refuse a --json that cannot be written before the time is spent."""
+    if file and (not Path(file).absolute().parent.is_dir() or Path(file).is_dir()):
+        raise DataError(f"{file} cannot be written; choose another --json.")
+
+
+def _train(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time the training steps, a line each."""
     rows = []
     for model in ("cwae", "mcnn") if args.model == "both" else (args.model,):
         config = load_config(args.configs, model, args.variant)
@@ -100,7 +142,7 @@ def main(argv: Sequence[str]) -> int:
             config.data.per_category = args.batch
         if args.dtype:
             config[model].compute_dtype = args.dtype
-        row = {"variant": args.variant, **time_step(model, config, args.runs)}
+        row = {"variant": args.variant, **time_step(model, config, args.runs or 7)}
         rate = row["gflop"] / row["seconds"]
         row["gflop_per_second"] = rate
         peak = f", {100 * rate / 1e3 / args.peak:.1f} % of the peak" if args.peak else ""
@@ -110,6 +152,46 @@ def main(argv: Sequence[str]) -> int:
             flush=True,
         )
         rows.append(row)
-    if args.json:
-        Path(args.json).write_text(json.dumps(rows, indent=2) + "\n")
-    return 0
+    return rows
+
+
+def chosen_rivals(text: str) -> list[str]:
+    """The rivals that a --rivals names.
+
+    Raises:
+      ConfigError: there is no such rival.
+    """
+    names = [name for name in text.split(",") if name not in ("", "none")]
+    for name in names:
+        if name not in RIVALS:
+            raise ConfigError(
+                f"There is no rival {name!r}; choose of {', '.join(RIVALS)}, or none."
+            )
+    return names
+
+
+def _play(args: argparse.Namespace) -> dict[str, Any]:
+    """Race the player, print the table, and return its figures."""
+    rivals = chosen_rivals(args.rivals)
+    try:
+        import flax  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "bench --play compares with the models, which need flax: pip install 'drumjax[bench]'."
+        ) from error
+    from drumjax.benchmarks import machine, networks, play, start, table
+    from drumjax.play.instrument import load_instrument
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    result: dict[str, Any] = {"machine": machine.describe()}
+    say("preparing the networks")
+    given = args.instrument
+    instrument = load_instrument(given) if given else networks.random_instrument()
+    if not args.no_start:
+        say("starting processes")
+        result["start"] = start.measure_start(instrument)
+    result |= play.bench_play(instrument, args.runs or 200, rivals, say)
+    print(table.show(result))
+    return result

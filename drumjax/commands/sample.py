@@ -1,33 +1,50 @@
-"""`drumjax sample`: new drum sounds from two trained networks, as WAV files and a contact sheet."""
+"""`drumjax sample`: new drum sounds from an instrument, or from two trained networks."""
 
 import argparse
+import dataclasses
+import importlib.util
+import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drumjax.commands import _files, _flags
 from drumjax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from drumjax.play.recipe import Category, Sound
+    from drumjax.play.runtime import Player
+    from drumjax.play.shape import Shape
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
-    p = argparse.ArgumentParser(
-        prog="drumjax sample",
-        description="Make new drum sounds with a trained CWAE and MCNN. The same seed makes the "
-        "same files, byte for byte.",
+    p = _flags.new_parser(
+        "sample",
+        "Make new drum sounds. The same seed makes the same files, byte for byte, and a longer run "
+        "begins with a shorter one's. " + _flags.OVERWRITES,
+        [
+            "--instrument=studio.safetensors --category=snare --output=out/snares",
+            "--instrument=studio.safetensors --category=kick=0.7,snare=0.3 --output=out/hybrids",
+            "--instrument=studio.safetensors --set=brightness=+1.5,decay=-1 --profile=daw "
+            "--output=out/bright",
+            "--cwae=runs/cwae --mcnn=runs/mcnn --category=all --count=4 --output=out/run",
+        ],
     )
+    p.add_argument("--instrument", metavar="FILE", help="what plays, NAME.safetensors")
+    p.add_argument("--cwae", metavar="DIR", help="or the work directory of a trained CWAE")
+    p.add_argument("--mcnn", metavar="DIR", help="and that of a trained MCNN")
     p.add_argument(
-        "--cwae", required=True, metavar="DIR", help="work directory of the trained CWAE"
+        "--category",
+        default="all",
+        metavar="NAME",
+        help="a category, the shares of a hybrid (kick=0.7,snare=0.3), or all (default)",
     )
-    p.add_argument(
-        "--mcnn", required=True, metavar="DIR", help="work directory of the trained MCNN"
-    )
-    p.add_argument("--category", default="all", metavar="NAME", help="a category, or all (default)")
     p.add_argument("--count", type=int, default=16, metavar="N", help="sounds a category (16)")
-    p.add_argument(
-        "--seed", type=int, default=1, metavar="S", help="another seed, other sounds (1)"
-    )
+    _flags.add_seed(p)
     p.add_argument("--output", required=True, metavar="DIR", help="where the files go")
-    p.add_argument("--bits", type=int, choices=(16, 24), default=16, help="bits a sample (16)")
     p.add_argument(
         "--prior",
         choices=("fitted", "normal"),
@@ -35,53 +52,125 @@ def parser() -> argparse.ArgumentParser:
         help="draw from the Gaussian of each category's training sounds (fitted), or from N(0, I)",
     )
     p.add_argument(
-        "--checkpoint", choices=("best", "latest"), default="best", help="which one to load (best)"
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="below 1 nearer to the category's middle, above 1 stranger (1)",
     )
+    p.add_argument(
+        "--set",
+        metavar="CONTROLS",
+        help="move controls, in standard deviations: brightness=+1.5,a1=-0.5 "
+        "('drumjax info FILE' names them)",
+    )
+    p.add_argument("--no-sheet", action="store_true", help="draw no contact_sheet.png")
+    p.add_argument(
+        "--checkpoint",
+        choices=("best", "latest"),
+        default="best",
+        help="which one of --cwae and --mcnn to load (best)",
+    )
+    _flags.add_form(p)
     return p
-
-
-def chosen(category: str, known: Sequence[str]) -> list[str]:
-    """The categories that a --category asks for.
-
-    Raises:
-      ConfigError: the networks know no such category.
-    """
-    if category == "all":
-        return list(known)
-    if category not in known:
-        raise ConfigError(
-            f"The networks know no category {category!r}; choose all or one of {', '.join(known)}."
-        )
-    return [category]
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
-    if args.count < 1 or args.seed < 0:
-        raise ConfigError("--count must be at least 1 and --seed must not be negative.")
-    from drumjax.audio.files import make_folder, write_audio
-    from drumjax.evals.generation import draw_codes, render
-    from drumjax.evals.load import load_pair
-    from drumjax.evals.pictures import draw_contact_sheet, to_ceiling
+    p = parser()
+    args = p.parse_args(argv)
+    if bool(args.instrument) == bool(args.cwae or args.mcnn) or bool(args.cwae) != bool(args.mcnn):
+        p.error("give either --instrument, or --cwae and --mcnn")
+    _flags.check_count("count", args.count, 1)
+    _flags.check_seed(args.seed)
+    if not 0.0 <= args.temperature <= 10.0:
+        raise ConfigError(f"--temperature={args.temperature:g} cannot be used; choose 0 to 10.")
+    shape, output = _flags.shape_of(args), _flags.output_of(args)
+    folder = _files.check_folder(args.output)
+    from drumjax.play.recipe import Recipe, describe
 
-    encoder, vocoder = load_pair(args.cwae, args.mcnn, args.checkpoint)
-    known, mel = encoder.config.categories, encoder.config.mel
-    sheet, silent = {}, 0
-    names = chosen(args.category, known)
-    output = make_folder(args.output)
-    for name in names:
-        index = known.index(name)
-        z = draw_codes(encoder, index, args.count, args.seed, args.prior)
-        sounds = render(encoder, vocoder, z, index)
-        silent += int(np.sum(~sounds.any(axis=1)))
-        sheet[name] = np.stack([to_ceiling(x) for x in sounds])
-        for i, sound in enumerate(sheet[name], 1):
-            path = output / f"drumjax_{name}_{i:02d}.wav"
-            write_audio(path, sound, mel.sample_rate, args.bits)
-        print(f"{name}: {args.count} sounds", flush=True)
-    draw_contact_sheet(output / "contact_sheet.png", sheet, mel)
-    print(f"{args.count * len(names)} sounds and contact_sheet.png are in {output}")
+    player = _files.open_player(args.instrument) if args.instrument else _of_networks(args)
+    categories = _categories(args.category, player.categories)
+    moves = _flags.parse_numbers("set", args.set) if args.set else {}
+    groups = [_sounds(player, args, category, moves, shape) for category in categories]
+    about, silent = describe(player.instrument), 0
+    for group in groups:
+        started = time.monotonic()
+        silent += _files.write_sounds(player, Recipe(about, group, output), folder)
+        seconds = time.monotonic() - started
+        print(f"{group[0].label}: {_files.sounds(args.count)} in {seconds:.1f} s", flush=True)
+    print(f"{_files.sounds(args.count * len(groups))} written to {_files.shown(folder)}")
     if silent:
         print(f"{silent} of them are silent: the networks need more training.")
+    every = tuple(sound for group in groups for sound in group)
+    _files.keep_recipe(Recipe(about, every, output), folder)
+    if not args.no_sheet:
+        _draw_sheet(player, groups, folder)
     return 0
+
+
+def _of_networks(args: argparse.Namespace) -> "Player":
+    """A player of an instrument that is put together in memory."""
+    from drumjax.evals.load import load_pair
+    from drumjax.play.cache import use_cache
+    from drumjax.play.instrument import build_instrument
+    from drumjax.play.runtime import Player
+
+    use_cache()
+    encoder, vocoder = load_pair(args.cwae, args.mcnn, args.checkpoint)
+    networks = encoder.config, encoder.variables, vocoder.config, vocoder.variables
+    return Player(build_instrument(*networks))
+
+
+def _categories(text: str, known: Sequence[str]) -> list["Category"]:
+    """What a --category asks for."""
+    return [_flags.parse_category(word, known) for word in (known if text == "all" else [text])]
+
+
+def _sounds(
+    player: "Player",
+    args: argparse.Namespace,
+    category: "Category",
+    moves: dict[str, float],
+    shape: "Shape",
+) -> tuple["Sound", ...]:
+    from drumjax.export.profiles import file_name
+    from drumjax.play.controls import move
+    from drumjax.play.kit import draw
+    from drumjax.play.recipe import Sound
+
+    blank = Sound("x", category, np.zeros(0))
+    weights = blank.weights(player.categories)
+    codes = draw(
+        player.instrument, category, args.count, args.seed, args.prior, args.temperature
+    )  # [count, d]
+    codes = move(player.instrument, codes, weights, moves) if moves else codes
+    origin = {"command": "sample", "seed": args.seed, "prior": args.prior}
+    origin |= {"temperature": args.temperature, "set": moves}
+    return tuple(
+        dataclasses.replace(
+            blank,
+            name=file_name(blank.label, i).removeprefix("drumjax_").removesuffix(".wav"),
+            z=z,
+            shape=shape,
+            origin={**origin, "number": i},
+        )
+        for i, z in enumerate(codes, 1)
+    )
+
+
+def _draw_sheet(player: "Player", groups: Sequence[Sequence["Sound"]], folder: Path) -> None:
+    """Draw the sounds, if matplotlib is installed; a line says so if not."""
+    if importlib.util.find_spec("matplotlib") is None:
+        print("no contact sheet is drawn, as matplotlib is not installed")
+        return
+    from drumjax.evals.pictures import draw_contact_sheet
+    from drumjax.play.recipe import render
+
+    mel, sheet = player.instrument.mel, {}
+    n = mel.num_samples
+    for group in groups:
+        sounds = [render(player, sound, player.sample_rate)[:n] for sound in group[:8]]
+        sheet[group[0].label] = np.stack([np.pad(x, (0, n - len(x))) for x in sounds])
+    draw_contact_sheet(folder / "contact_sheet.png", sheet, mel)
+    print(f"{_files.shown(folder / 'contact_sheet.png')} shows them")

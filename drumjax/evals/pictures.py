@@ -11,11 +11,12 @@ from drumjax.audio.files import write_audio
 from drumjax.audio.griffin_lim import griffin_lim
 from drumjax.audio.mel import MelConfig, mel_spectrogram
 from drumjax.data.source import Source
-from drumjax.models.objective import Variables, to_float
 from drumjax.training.sweep import first_of_each
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from drumjax.models.objective import Variables
 
 CEILING = 10 ** (-0.1 / 20)  # -0.1 dBFS
 
@@ -28,7 +29,7 @@ def to_ceiling(sound: np.ndarray) -> np.ndarray:
 
 def write_validation(
     reconstruct: Callable[..., dict[str, jax.Array]],
-    variables: Variables,
+    variables: "Variables",
     held_out: Source,
     mel: MelConfig,
     workdir: Path,
@@ -39,6 +40,8 @@ def write_validation(
     `reconstruct` is an objective's, compiled. A model that makes no sound of its own is heard
     through Griffin-Lim.
     """
+    from drumjax.models.objective import to_float  # brings flax, which a contact sheet needs not
+
     rows = first_of_each(held_out, 1)
     audio, category = held_out.audio[rows], held_out.category[rows]
     made = reconstruct(variables, audio, category)

@@ -1,5 +1,6 @@
 """The MCNN of an instrument as one pure function, each layer as a CPU runs it fastest."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,7 +110,8 @@ def run_heads(plan: Plan, w: Weights, mel: jax.Array) -> tuple[jax.Array, jax.Ar
     axis, features = _axis(plan, mel.shape[1]), plan.head_channels[0]
     y = _weave(_wide(mel, w["layers"][0], axis), axis, plan.heads * features)
     y = y.reshape(*y.shape[:2], plan.heads, features)
-    total = sum(_head(plan, w, h, y[:, :, h]) for h in range(plan.heads))  # [b, samples, 2]
+    chains = [_head(plan, w, h, y[:, :, h]) for h in range(plan.heads)]
+    total = functools.reduce(jnp.add, chains)  # [b, samples, 2]
     sound = total[..., 0]
     if "softsign" in w:
         a, b = w["softsign"]

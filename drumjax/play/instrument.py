@@ -1,6 +1,7 @@
 """The instrument: one safetensors file that holds all that a player needs."""
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -65,7 +66,7 @@ class Instrument:
         """Whether sounds can be turned into codes."""
         return any(name.startswith("encoder/") for name in self.tensors)
 
-    @property
+    @functools.cached_property
     def identity(self) -> str:
         """SHA-256 of what decides the sound of a code: recipes name it."""
         meta = {k: self.meta[k] for k in ("categories", "mel", "cwae", "mcnn")}

@@ -1,0 +1,85 @@
+"""`drumjax export-instrument`: two trained networks become one file that any laptop plays."""
+
+import argparse
+from collections.abc import Sequence
+
+from drumjax.commands import _flags
+from drumjax.errors import ConfigError
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    p = _flags.new_parser(
+        "export-instrument",
+        "Gather a trained CWAE and MCNN into one instrument file, with the controls that are "
+        "measured on the sounds it makes. The encoder, which vary, morph and learn-control need, "
+        "goes to NAME.encoder.safetensors beside it.",
+        [
+            "--cwae=runs/cwae --mcnn=runs/mcnn --output=studio.safetensors "
+            '--licence="CC0 1.0" --credits="recorded by A. Drummer"'
+        ],
+    )
+    p.add_argument(
+        "--cwae", required=True, metavar="DIR", help="work directory of the trained CWAE"
+    )
+    p.add_argument(
+        "--mcnn", required=True, metavar="DIR", help="work directory of the trained MCNN"
+    )
+    p.add_argument("--output", required=True, metavar="FILE", help="NAME.safetensors")
+    p.add_argument("--name", help="what musicians call it (the file's name)")
+    p.add_argument(
+        "--licence", default="not stated", help="licence of the sounds it was trained on"
+    )
+    p.add_argument("--credits", default="", help="who made those sounds, and where they are from")
+    p.add_argument(
+        "--precision",
+        choices=("float16", "float32"),
+        default="float16",
+        help="of the weights in the file: half the size (default), or every bit",
+    )
+    p.add_argument("--no-encoder", action="store_true", help="write the player's file alone")
+    p.add_argument(
+        "--no-controls", action="store_true", help="leave out the axes and attribute controls"
+    )
+    p.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of the sounds the controls are fitted on"
+    )
+    p.add_argument(
+        "--checkpoint", choices=("best", "latest"), default="best", help="which one to load (best)"
+    )
+    return p
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns the exit status."""
+    from pathlib import Path
+
+    args = parser().parse_args(argv)
+    output = Path(args.output)
+    if output.suffix != ".safetensors" or not output.parent.is_dir():
+        raise ConfigError(f"--output={output} must be NAME.safetensors in a folder that is there.")
+    from drumjax.evals.load import load_pair, read_training
+    from drumjax.play.instrument import build_instrument, save_instrument
+
+    encoder, vocoder = load_pair(args.cwae, args.mcnn, args.checkpoint)
+    provenance = {"licence": args.licence, "credits": args.credits}
+    for name, folder in (("cwae", args.cwae), ("mcnn", args.mcnn)):
+        provenance[name] = read_training(folder, args.checkpoint)
+    instrument = build_instrument(
+        encoder.config,
+        encoder.variables,
+        vocoder.config,
+        vocoder.variables,
+        args.name or output.stem,
+        provenance,
+    )
+    if not args.no_controls:
+        from drumjax.play.attributes import fit_controls
+        from drumjax.play.cache import use_cache
+        from drumjax.play.runtime import Player
+
+        use_cache()
+        instrument = fit_controls(Player(instrument), seed=args.seed)
+    for path in save_instrument(instrument, output, args.precision, not args.no_encoder):
+        print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+    return 0

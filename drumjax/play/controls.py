@@ -1,0 +1,248 @@
+"""What a musician moves: seeds, variations, interpolation, axes and named controls of a code."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from drumjax.errors import ConfigError
+from drumjax.play.attribute_map import AttributeMap
+from drumjax.play.gaussian import Gaussian, category_weights, gaussian_of, global_gaussian
+from drumjax.play.instrument import Instrument
+
+Mode = Literal["audible", "paper_category", "paper"]
+MODES: tuple[Mode, ...] = ("audible", "paper_category", "paper")
+_AXES = "controls/{}/directions"
+_SPREAD = "controls/{}/spread"
+STEP = "controls/step/"  # + name: [k, d], what +1 adds to a code of each category
+
+
+def draw_codes(
+    instrument: Instrument,
+    category: int | str,
+    count: int,
+    seed: int,
+    prior: str = "fitted",
+    temperature: float = 1.0,
+) -> np.ndarray:
+    """Draw codes of one category: float32 [count, d].
+
+    Code i depends on (seed, category, i) alone: a longer run begins with a shorter one's sounds.
+
+    Args:
+      instrument: which.
+      category: its index or name.
+      count: how many.
+      seed: not negative.
+      prior: "fitted" draws from the Gaussian of the category's training codes; "normal" draws from
+        N(0, I), the prior of NDM eq. 3.
+      temperature: scales the distance from the mean; 0 gives the mean itself.
+
+    Raises:
+      ConfigError: an unknown category or prior, or a negative seed.
+    """
+    index = int(np.argmax(category_weights(instrument, category)))
+    noise = temperature * _noise([_checked(seed), index], count, instrument.latents)
+    if prior == "normal":
+        return noise.astype(np.float32)
+    if prior != "fitted":
+        raise ConfigError(f"The prior must be fitted or normal, not {prior!r}.")
+    return gaussian_of(instrument, index).colour(noise).astype(np.float32)
+
+
+def vary_codes(
+    instrument: Instrument, z: np.ndarray, category: Any, amount: float, count: int, seed: int
+) -> np.ndarray:
+    """Variations of a sound: float32 [count, d].
+
+    z' = mean + sqrt(1 - amount²) (z - mean) + amount · noise, within the category's Gaussian: a
+    code that was drawn from it stays a draw from it, whatever the amount.
+
+    Args:
+      instrument: which.
+      z: code [d].
+      category: a name, an index or weights [k].
+      amount: 0 is the sound itself, 1 is anything that the category makes.
+      count: how many; variation i depends on (seed, i) alone.
+      seed: not negative.
+
+    Raises:
+      ConfigError: an unknown category, an amount outside 0 to 1, or a negative seed.
+    """
+    if not 0.0 <= amount <= 1.0:
+        raise ConfigError(f"The amount must lie between 0 and 1, not {amount}.")
+    gaussian = gaussian_of(instrument, category)
+    noise = amount * _noise([_checked(seed)], count, instrument.latents) @ gaussian.root
+    kept = np.sqrt(1.0 - amount**2) * (np.asarray(z, np.float64) - gaussian.mean)
+    return (gaussian.mean[None] + kept[None] + noise).astype(np.float32)
+
+
+def _checked(seed: int) -> int:
+    if seed < 0:
+        raise ConfigError(f"The seed must not be negative, as {seed} is.")
+    return int(seed)
+
+
+def _noise(key: list[int], count: int, latents: int) -> np.ndarray:
+    """Standard normal [count, d]; row i depends on (key, i) alone."""
+    rows = [np.random.default_rng([*key, i]).standard_normal(latents) for i in range(count)]
+    return np.stack(rows) if rows else np.zeros((0, latents))
+
+
+def between(a: np.ndarray, b: np.ndarray, steps: int, curve: str = "linear") -> np.ndarray:
+    """Codes on the way from a [d] to b [d], both ends included: float32 [steps, d].
+
+    Args:
+      a: code [d].
+      b: code [d].
+      steps: at least 2.
+      curve: "linear", or "spherical": along the great circle (Shoemake, 1985), so that the codes
+        between two that are far from the origin stay as far from it.
+
+    Raises:
+      ConfigError: too few steps, or an unknown curve.
+    """
+    if steps < 2:
+        raise ConfigError(f"A way between two sounds takes at least 2 steps, not {steps}.")
+    if curve not in ("linear", "spherical"):
+        raise ConfigError(f"The curve must be linear or spherical, not {curve!r}.")
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    t = np.linspace(0.0, 1.0, steps)[:, None]
+    shares = 1.0 - t, t
+    if curve == "spherical":
+        cosine = a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12)
+        angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+        if np.sin(angle) > 1e-6:  # no great circle is the shortest through parallel codes
+            shares = np.sin((1.0 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
+    path = shares[0] * a[None] + shares[1] * b[None]
+    path[0], path[-1] = a, b
+    return path.astype(np.float32)
+
+
+def names(instrument: Instrument) -> tuple[str, ...]:
+    """What `move` moves: a1, a2, … (the audible axes), the attributes, and the controls learnt."""
+    key = _AXES.format("audible")
+    count = instrument.tensors[key].shape[1] if key in instrument.tensors else 0
+    words = instrument.meta.get("controls", {})
+    axes = (f"a{i + 1}" for i in range(count))
+    return (*axes, *words.get("attributes", ()), *sorted(words.get("learnt", ())))
+
+
+def with_controls(
+    instrument: Instrument, tensors: Mapping[str, np.ndarray], words: Mapping[str, Any]
+) -> Instrument:
+    """The instrument with more controls: tensors by name, and words for `meta["controls"]`."""
+    meta = {**instrument.meta, "controls": {**instrument.meta.get("controls", {}), **words}}
+    return dataclasses.replace(instrument, tensors={**instrument.tensors, **tensors}, meta=meta)
+
+
+def move(
+    instrument: Instrument, z: np.ndarray, category: Any, amounts: Mapping[str, float]
+) -> np.ndarray:
+    """Move codes along named controls: float32, z's shape.
+
+    Axes and controls learnt are straight lines. Attributes are then moved all together along the
+    slopes of the `AttributeMap`, so that those not named stay as they are.
+
+    Args:
+      instrument: which.
+      z: code [d] or [b, d].
+      category: a name, an index or weights [k], which mix the directions.
+      amounts: control -> how far: of an attribute, in standard deviations of it among the
+        category's sounds; of an axis, in those of the codes along it; of a control learnt, in
+        distances from other sounds to its examples.
+
+    Raises:
+      ConfigError: an unknown control or category.
+    """
+    weights = category_weights(instrument, category)
+    codes = np.atleast_2d(np.asarray(z, np.float64))
+    attributes = instrument.meta.get("controls", {}).get("attributes", [])
+    change = np.array([float(amounts.get(name, 0.0)) for name in attributes])
+    for name, amount in amounts.items():
+        if name not in attributes:
+            codes = codes + float(amount) * (weights @ _steps(instrument, name))[None]
+    if change.any():
+        attribute_map = AttributeMap.of(instrument.tensors)
+        gaussian = gaussian_of(instrument, weights)
+        codes = attribute_map.move(codes, weights, change, gaussian)
+    return codes.reshape(np.shape(z)).astype(np.float32)
+
+
+def _steps(instrument: Instrument, name: str) -> np.ndarray:
+    """What moving an axis or a control learnt by 1 adds to a code of each category: [k, d]."""
+    known = names(instrument)
+    if name not in known:
+        say = f"there are {', '.join(known)}" if known else "it has none; export it again"
+        raise ConfigError(f"The instrument has no control {name!r}; {say}.")
+    if STEP + name in instrument.tensors:
+        return np.asarray(instrument.tensors[STEP + name], np.float64)
+    return _axis_steps(instrument, "audible")[:, int(name[1:]) - 1]
+
+
+def _axis_steps(instrument: Instrument, mode: str) -> np.ndarray:
+    """Direction × spread: [k, n, d], or [n, d] in the mode "paper"."""
+    key = _AXES.format(mode)
+    if mode not in MODES:
+        raise ConfigError(f"The mode must be one of {', '.join(MODES)}, not {mode!r}.")
+    if key not in instrument.tensors:
+        raise ConfigError("The instrument has no axes; export it again with this drumjax.")
+    spread = np.asarray(instrument.tensors[_SPREAD.format(mode)], np.float64)
+    return np.asarray(instrument.tensors[key], np.float64) * spread[..., None]
+
+
+def _axes_at(instrument: Instrument, category: Any, mode: str) -> tuple[Gaussian, np.ndarray]:
+    """The Gaussian that the axes go through the mean of, and the axes' steps [n, d]."""
+    steps = _axis_steps(instrument, mode)
+    if mode == "paper":
+        return global_gaussian(instrument), steps
+    mixed = np.einsum("k,knd->nd", category_weights(instrument, category), steps)
+    return gaussian_of(instrument, category), mixed
+
+
+def position(
+    instrument: Instrument, z: np.ndarray, category: Any, mode: Mode = "audible"
+) -> np.ndarray:
+    """Where a code lies on the axes, in standard deviations: z [d] or [b, d] -> [n] or [b, n].
+
+    Args:
+      instrument: which.
+      z: codes.
+      category: a name, an index or weights [k]; the mode "paper" does not look at it.
+      mode: "audible", "paper_category" or "paper".
+
+    Raises:
+      ConfigError: an unknown category or mode, or an instrument without axes.
+    """
+    gaussian, steps = _axes_at(instrument, category, mode)
+    return (gaussian.whiten(np.asarray(z, np.float64)) @ gaussian.inverse @ steps.T).astype(
+        np.float32
+    )
+
+
+def from_alphas(
+    instrument: Instrument,
+    alphas: np.ndarray,
+    category: Any,
+    mode: Mode = "audible",
+    reach: float = 2.0,
+) -> np.ndarray:
+    """The paper's inverse PCA with its range selector: α [n] or [b, n] -> z float32 [d] or [b, d].
+
+    Args:
+      instrument: which.
+      alphas: -1 to 1 spans the range; fewer than there are axes leave the rest at 0.
+      category: a name, an index or weights [k]; the mode "paper" does not look at it.
+      mode: "audible", "paper_category" or "paper".
+      reach: standard deviations at α = 1, the range selector.
+
+    Raises:
+      ConfigError: an unknown category or mode, more alphas than axes, or no axes.
+    """
+    alphas = np.asarray(alphas, np.float64)
+    gaussian, steps = _axes_at(instrument, category, mode)
+    n = alphas.shape[-1]
+    if n > len(steps):
+        raise ConfigError(f"There are {len(steps)} axes, not {n}.")
+    return (gaussian.mean + reach * (alphas @ steps[:n])).astype(np.float32)

@@ -1,0 +1,315 @@
+"""Recipes: JSON documents that make the same sounds again, bit for bit, from the same instrument.
+
+A document holds the instrument's identity, the output's form and, for each sound, its name,
+category, code z and shape. How a sound came to be ("origin") is told in words and never read back.
+"""
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from drumjax.errors import ConfigError, DataError, InstrumentError
+from drumjax.play.instrument import Instrument
+from drumjax.play.runtime import Player
+from drumjax.play.shape import OUTPUT_RATES, Shape, apply, convert
+
+FORMAT, SCHEMA = "drumjax-recipe", 1
+BITS = (16, 24, 32)  # 32 is float
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 _-]{0,46}[A-Za-z0-9_-])?")  # part of a file's name
+_NUMBERS = re.compile(r"\[\n *-?\d[^\[\]]*\]")  # a list of numbers as JSON prints it
+_FARTHEST = 100.0  # no code that a category draws comes near it
+
+Category = str | Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """The form of the files: rate in Hz, 16, 24 or 32 (float) bits, and whether sound alone.
+
+    Raises:
+      ConfigError: a rate or a number of bits that is not written.
+    """
+
+    sample_rate: int = 22050
+    bits: int = 16
+    plain: bool = False
+
+    def __post_init__(self):
+        for what, value, known in (
+            ("sample rate", self.sample_rate, OUTPUT_RATES),
+            ("number of bits", self.bits, BITS),
+        ):
+            if type(value) is not int or value not in known:
+                listed = ", ".join(map(str, known))
+                raise ConfigError(f"A {what} of {value!r} is not written; choose one of {listed}.")
+        if not isinstance(self.plain, bool):
+            raise ConfigError(f"plain is {self.plain!r}; choose true or false.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no single truth of being equal
+class Sound:
+    """One sound of a recipe.
+
+    Attributes:
+      name: of the pad, or of the file after "drumjax_": letters, digits, spaces, - and _.
+      category: one of the instrument's, or weights by name that sum to 1.
+      z: code, float32 [d].
+      shape: what is done to the sound afterwards.
+      note: the MIDI note of a pad.
+      origin: how the sound came to be, of JSON's types.
+    """
+
+    name: str
+    category: Category
+    z: np.ndarray
+    shape: Shape = dataclasses.field(default_factory=Shape)
+    note: int | None = None
+    origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The category in one word; a hybrid's are joined by +, the strongest first."""
+        shares = self.category
+        if isinstance(shares, str):
+            return shares
+        return "+".join(sorted(shares, key=lambda name: (-shares[name], name)))
+
+    @property
+    def file_name(self) -> str:
+        """The WAV file's."""
+        return f"drumjax_{self.name.replace(' ', '_')}.wav"
+
+    def weights(self, categories: Sequence[str]) -> np.ndarray:
+        """Weights float32 [k] of an instrument's categories."""
+        shares = {self.category: 1.0} if isinstance(self.category, str) else self.category
+        return np.array([shares.get(name, 0.0) for name in categories], np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Sounds, what plays them, and the form they are written in.
+
+    Attributes:
+      instrument: "name", "identity" (see `Instrument.identity`) and "file".
+      sounds: of which no two share a name.
+      output: the files' form.
+      extra: what a command must know to do the same again, of JSON's types.
+    """
+
+    instrument: Mapping[str, Any]
+    sounds: tuple[Sound, ...]
+    output: Output = dataclasses.field(default_factory=Output)
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def alone(self, sound: Sound) -> "Recipe":
+        """The recipe of one of its sounds, as it is stored inside that sound's file."""
+        return Recipe(self.instrument, (sound,), self.output)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document; `read` turns it back into an equal recipe."""
+        document = {
+            "format": FORMAT,
+            "schema": SCHEMA,
+            "instrument": dict(self.instrument),
+            "output": dataclasses.asdict(self.output),
+            "sounds": [_sound_to_dict(sound) for sound in self.sounds],
+        }
+        return document | ({"extra": dict(self.extra)} if self.extra else {})
+
+    def to_json(self) -> str:
+        """The document as text, a line for each entry but the codes', which share one."""
+        text = json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False)
+        return _NUMBERS.sub(lambda x: f"[{' '.join(x[0][1:-1].split())}]", text) + "\n"
+
+
+def describe(instrument: Instrument) -> dict[str, Any]:
+    """What a recipe says of its instrument."""
+    return {
+        "name": str(instrument.meta["name"]),
+        "identity": instrument.identity,
+        "file": instrument.path.name if instrument.path else None,
+    }
+
+
+def decimal(value: Any) -> float:
+    """The shortest decimal that is the same float32, as a float."""
+    short = float(str(np.float32(value)))
+    return short if np.float32(short) == np.float32(value) else float(np.float32(value))
+
+
+def read(document: Any, source: str) -> Recipe:
+    """The recipe of a document, checked entry by entry.
+
+    Args:
+      document: JSON text, bytes, or what JSON text holds.
+      source: where it is from, for the messages.
+
+    Raises:
+      DataError: it is no recipe, of a newer schema, or holds what cannot be used.
+    """
+    values = _parse(document, source)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise DataError(f"{source} is no drumjax recipe; give a recipe or a WAV that holds one.")
+    schema = values.get("schema")
+    if type(schema) is int and schema > SCHEMA:
+        raise DataError(f"{source} was made by a newer drumjax; update this one.")
+    try:
+        if type(schema) is not int or schema < 1:
+            raise ValueError(f"its schema is {schema!a}")
+        return _recipe(values)
+    except (ConfigError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
+        raise DataError(f"{source} is a damaged recipe ({reason}); take another copy.") from error
+
+
+def render(player: Player, sound: Sound, sample_rate: int) -> np.ndarray:
+    """Play and shape one sound: float32 [n] at `sample_rate`, within -0.1 dBFS.
+
+    Always one by one, so that a sound does not depend on how many are made.
+
+    Args:
+      player: of the recipe's instrument.
+      sound: what to play.
+      sample_rate: in Hz, one of `shape.OUTPUT_RATES` or the instrument's.
+
+    Raises:
+      DataError: the networks made numbers that are not finite.
+      ConfigError: the shape leaves nothing of the sound.
+    """
+    samples = player.render(sound.z, sound.weights(player.categories))
+    if not np.isfinite(samples).all():
+        raise DataError(
+            f"The instrument made numbers that are not finite of {sound.name}; choose another "
+            "seed, or smaller movements of its controls."
+        )
+    shaped = apply(samples, player.sample_rate, sound.shape)
+    return (
+        shaped
+        if sample_rate == player.sample_rate
+        else convert(shaped, player.sample_rate, sample_rate)
+    )
+
+
+def check_instrument(recipe: Recipe, instrument: Instrument, source: str, any_one: bool) -> Recipe:
+    """The recipe, if the instrument can play it; with `any_one`, made that instrument's own.
+
+    Raises:
+      InstrumentError: it is another instrument than the recipe's, and not `any_one`.
+      DataError: the instrument lacks a category, or has codes of another size.
+    """
+    own = describe(instrument)
+    if recipe.instrument.get("identity") != own["identity"]:
+        if not any_one:
+            raise InstrumentError(
+                f"{source} belongs to another instrument ({recipe.instrument.get('name')!a}, "
+                f"{recipe.instrument.get('file')!a}) than {instrument.path}; give that one, or "
+                "--any-instrument to hear it through this one."
+            )
+        recipe = dataclasses.replace(recipe, instrument=own)
+    known = instrument.categories
+    for sound in recipe.sounds:
+        shares = [sound.category] if isinstance(sound.category, str) else sound.category
+        if unknown := [name for name in shares if name not in known]:
+            raise DataError(
+                f"{source}: {sound.name} is of the category {unknown[0]!a}, which the instrument "
+                f"does not know; it knows {', '.join(known)}."
+            )
+        if len(sound.z) != instrument.latents:
+            raise DataError(
+                f"{source}: {sound.name} has a code of {len(sound.z)} numbers, where the "
+                f"instrument takes {instrument.latents}."
+            )
+    return recipe
+
+
+def _parse(document: Any, source: str) -> Any:
+    """JSON's values; numbers that are none are refused wherever they stand."""
+
+    def refuse(text: str) -> float:
+        raise ValueError(f"{text} is no number")
+
+    def finite(text: str) -> float:
+        return value if math.isfinite(value := float(text)) else refuse(text)
+
+    try:
+        text = document if isinstance(document, str | bytes) else json.dumps(document)
+        return json.loads(text, parse_constant=refuse, parse_float=finite)
+    except (ValueError, RecursionError) as error:
+        reason = "it is no text" if isinstance(error, UnicodeDecodeError) else error
+        raise DataError(
+            f"{source} is no recipe, or a damaged one ({reason}); give a recipe, or a WAV that "
+            "holds one."
+        ) from error
+
+
+def _recipe(values: Mapping[str, Any]) -> Recipe:
+    instrument, extra = values["instrument"], values.get("extra", {})
+    if not isinstance(instrument, dict) or not isinstance(extra, dict):
+        raise ValueError("instrument and extra must be tables")
+    if not isinstance(values["sounds"], list) or not values["sounds"]:
+        raise ValueError("it holds no sounds")
+    sounds = tuple(_sound(entry) for entry in values["sounds"])
+    files = [sound.file_name.lower() for sound in sounds]
+    if len(set(files)) < len(files):
+        raise ValueError(f"two sounds would be written to {max(files, key=files.count)}")
+    return Recipe(instrument, sounds, Output(**values["output"]), extra)
+
+
+def _sound(entry: Any) -> Sound:
+    name, note, origin = entry["name"], entry.get("note"), entry.get("origin", {})
+    check_name(name)
+    if note is not None and (type(note) is not int or not 0 <= note <= 127):
+        raise ValueError(f"{name} has the note {note!a}, not 0 to 127")
+    if not isinstance(origin, dict):
+        raise ValueError(f"{name} has an origin that is no table")
+    z = np.asarray([_number(x, name) for x in entry["z"]], np.float32)
+    shape = Shape.from_dict(entry["shape"])
+    return Sound(name, _category(entry["category"], name), z, shape, note, origin)
+
+
+def check_name(name: Any) -> None:
+    """Refuse a sound's name that could not be part of a file's.
+
+    Raises:
+      ConfigError: it is not made of 1 to 48 letters, digits, spaces, - and _.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"A sound cannot be called {name!a}; use 1 to 48 letters, digits, spaces, - and _."
+        )
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _FARTHEST:
+        raise ValueError(f"the code of {name} holds {value!a}, not a number within ±{_FARTHEST:g}")
+    return float(value)
+
+
+def _category(value: Any, name: str) -> Category:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict) or not all(
+        type(share) in (int, float) and 0.0 < share <= 1.0 for share in value.values()
+    ):
+        raise ValueError(f"the category of {name} is neither a name nor weights by name")
+    if abs(sum(value.values()) - 1.0) > 1e-3:
+        raise ValueError(f"the category weights of {name} do not sum to 1")
+    return value
+
+
+def _sound_to_dict(sound: Sound) -> dict[str, Any]:
+    category = sound.category
+    document = {
+        "name": sound.name,
+        "category": category if isinstance(category, str) else dict(category),
+        "z": [decimal(x) for x in sound.z],
+        "shape": sound.shape.to_dict(),
+        "origin": dict(sound.origin),
+    }
+    return document | ({} if sound.note is None else {"note": sound.note})
