@@ -1,6 +1,7 @@
 """The command line: `drumjax COMMAND …`; each command is imported when it is called."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -44,10 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(name: str, argv: Sequence[str]) -> int:
     """Run one command, and put its errors into a line for the user; returns the exit status."""
     try:
-        return importlib.import_module(module_of(name)).main(argv)
+        status = importlib.import_module(module_of(name)).main(argv)
+        sys.stdout.flush()
+        return status
     except DrumjaxError as error:
         print(f"drumjax {name}: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `drumjax … | head`; what was to be read has been read
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(f"\ndrumjax {name}: interrupted; run the same command again.", file=sys.stderr)
         return 130

@@ -1,5 +1,6 @@
 """The command line: exit statuses, and one plain line on stderr for a user's mistake."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,24 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("drumjax.commands.sample.main", raiser(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         main(["sample"])
+
+
+@pytest.mark.parametrize(("lines", "reader", "read"), [(1, "true", ""), (9**5, "head -1", "a\n")])
+def test_a_reader_that_has_seen_enough_is_no_error(lines, reader, read):
+    code = (
+        "import sys, time, drumjax.__main__ as m, drumjax.commands.sample as s\n"
+        f"s.main = lambda argv: [print('a') for _ in range({lines})] and time.sleep(0.2) or 0\n"
+        "sys.exit(m.main(['sample']))"
+    )
+    done = subprocess.run(
+        f'"{sys.executable}" -c "$CODE" | {reader}; exit ${{PIPESTATUS[0]}}',
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CODE": code},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, read, "")
 
 
 def test_a_missing_work_directory_is_status_1(tmp_path, capsys):

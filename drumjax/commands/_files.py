@@ -191,4 +191,5 @@ def file_word(text: str, longest: int = 40) -> str:
     import unicodedata
 
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:longest].strip("_") or "sound"
+    word = re.sub(r"[^a-z0-9]+", "_", plain).strip("_").removeprefix("drumjax_")
+    return word[:longest].strip("_") or "sound"
