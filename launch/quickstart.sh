@@ -49,9 +49,9 @@ run -m drumjax train --config=configs/mcnn.py:tiny --workdir="$runs/mcnn" --conf
 if [ -f "$instrument" ]; then
   echo "4 of 5  The instrument is there: $instrument"
 else
-  echo "4 of 5  Gathering both into one file, and measuring what its controls do (minutes) …"
+  echo "4 of 5  Gathering both into one file, and measuring what its controls do (a minute) …"
   run -m drumjax export-instrument --cwae="$runs/cwae" --mcnn="$runs/mcnn" \
-    --licence="none needed, the sounds are procedural" --output="$instrument"
+    --licence="none needed, the sounds are procedural" --control_sounds=120 --output="$instrument"
 fi
 
 if all_sounds_there; then

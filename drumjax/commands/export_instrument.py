@@ -42,6 +42,13 @@ def parser() -> argparse.ArgumentParser:
         "--no-controls", action="store_true", help="leave out the axes and attribute controls"
     )
     p.add_argument(
+        "--control_sounds",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="sounds of each category that the controls are fitted on (1000)",
+    )
+    p.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of the sounds the controls are fitted on"
     )
     p.add_argument(
@@ -55,6 +62,8 @@ def main(argv: Sequence[str]) -> int:
     from pathlib import Path
 
     args = parser().parse_args(argv)
+    _flags.check_seed(args.seed)
+    _flags.check_count("control_sounds", args.control_sounds, 50)
     output = Path(args.output)
     if output.suffix != ".safetensors" or not output.parent.is_dir():
         raise ConfigError(f"--output={output} must be NAME.safetensors in a folder that is there.")
@@ -79,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
         from drumjax.play.runtime import Player
 
         use_cache()
-        instrument = fit_controls(Player(instrument), seed=args.seed)
+        instrument = fit_controls(Player(instrument), args.seed, args.control_sounds)
     for path in save_instrument(instrument, output, args.precision, not args.no_encoder):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     return 0

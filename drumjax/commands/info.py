@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drumjax.errors import DrumjaxError
+from drumjax.commands import _flags
+from drumjax.errors import ConfigError, DrumjaxError
 
 if TYPE_CHECKING:
     from drumjax.play.instrument import Instrument
@@ -14,12 +16,18 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
-    p = argparse.ArgumentParser(
-        prog="drumjax info",
-        description="Say what an instrument file holds, after checking its SHA-256: categories, "
-        "networks, controls, where its sounds come from and under which licence.",
+    p = _flags.new_parser(
+        "info",
+        "Say what an instrument file holds, after checking its SHA-256: categories, networks, "
+        "controls, where its sounds come from and under which licence.",
+        ["studio.safetensors", "studio.safetensors --sweep"],
     )
     p.add_argument("file", metavar="FILE", help="an instrument, NAME.safetensors")
+    p.add_argument(
+        "--sweep",
+        action="store_true",
+        help="move each attribute of sounds of every category, and measure what is heard (minutes)",
+    )
     p.add_argument("--json", action="store_true", help="the whole metadata as JSON")
     return p
 
@@ -30,12 +38,43 @@ def main(argv: Sequence[str]) -> int:
     from drumjax.play.instrument import load_instrument
 
     instrument = load_instrument(args.file)
+    if args.sweep:
+        print(sweep(instrument))
+        return 0
     if args.json:
         print(json.dumps(dict(instrument.meta), indent=2, sort_keys=True))
         return 0
     for title, text in describe(instrument):
-        print(f"{title + ':':<14}{text}")
+        print(f"{title + ':' * bool(title):<14}{text}")
+    if "audible_share" in instrument.meta.get("controls", {}):
+        from drumjax.play.axes import as_text
+
+        print("\nshare of what is heard to vary that three axes explain, and that they reach:")
+        print(as_text(instrument.meta["controls"]))
     return 0
+
+
+def sweep(instrument: "Instrument") -> str:
+    """Tables of what is heard when each attribute is swept; see `play.sweep.summary`.
+
+    Raises:
+      ConfigError: the instrument has no attributes.
+    """
+    from drumjax.play.cache import use_cache
+    from drumjax.play.runtime import Player
+    from drumjax.play.sweep import as_text, measure_sweeps
+
+    if not instrument.meta.get("controls", {}).get("attributes"):
+        raise ConfigError("The instrument has no attributes; export it again with its controls.")
+    use_cache()
+    table = measure_sweeps(Player(instrument), progress=lambda line: print(line, file=sys.stderr))
+    parts = {
+        "each": "rank correlation with the amount, median of the sounds",
+        "each_size": "the same without its sign",
+        "together_size": "rank correlation over all sounds of a category, without its sign",
+        "slope_size": "change per unit, in standard deviations, without its sign",
+    }
+    return "\n\n".join(f"{title}\n{as_text(table, key)}" for key, title in parts.items())
 
 
 def describe(instrument: "Instrument") -> Iterator[tuple[str, str]]:
@@ -51,7 +90,7 @@ def describe(instrument: "Instrument") -> Iterator[tuple[str, str]]:
     yield "categories", ", ".join(instrument.categories)
     yield "latents", f"{instrument.latents} numbers a sound, a Gaussian for each category"
     yield from _networks(instrument)
-    yield from _controls(meta.get("controls", {}))
+    yield from _controls(instrument)
     yield from _provenance(meta["provenance"])
 
 
@@ -79,11 +118,16 @@ def _networks(instrument: "Instrument") -> Iterator[tuple[str, str]]:
     yield "MCNN", f"{v['heads']} heads, channels {heads}, {sizes['mcnn'] / 1e6:.1f} M numbers"
 
 
-def _controls(controls: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    if not controls:
-        yield "controls", "none; export it again without --no-controls"
-        return
-    yield "controls", json.dumps(controls)
+def _controls(instrument: "Instrument") -> Iterator[tuple[str, str]]:
+    from drumjax.play.controls import names
+
+    words = instrument.meta.get("controls", {})
+    yield "controls", ", ".join(names(instrument)) or "none; export it again with its controls"
+    if predicted := words.get("predicted"):
+        rows = predicted.values()
+        means = {a: sum(r[a] for r in rows) / len(rows) for a in words["attributes"]}
+        text = ", ".join(f"{a} {r:.2f}" for a, r in means.items())
+        yield "", f"how well unheard sounds' attributes are predicted (R², 1 at best): {text}"
 
 
 def _provenance(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:

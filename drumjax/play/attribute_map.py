@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from drumjax.play.gaussian import Gaussian
-
 PREFIX = "controls/map/"
 _STEPS = 5  # Gauss-Newton steps of one move
 _DAMPING = 0.03  # of J Jᵀ, as a share of its mean diagonal
@@ -69,18 +67,18 @@ class AttributeMap:
         return (x @ kernel + bias).mean(0), slopes
 
     def move(
-        self, z: np.ndarray, weights: np.ndarray, change: np.ndarray, gaussian: Gaussian
+        self, z: np.ndarray, weights: np.ndarray, change: np.ndarray, covariance: np.ndarray
     ) -> np.ndarray:
         """Move codes so that their descriptors change by `change` and the others do not.
 
         Gauss-Newton along the straight line of targets; each step is the least one in the
-        category's whitened space, so that a sound stays as likely as it can.
+        category's standard deviations, so that a sound stays as likely as it can.
 
         Args:
           z: [b, d].
           weights: category weights [k].
           change: [a] or [b, a], in standard deviations.
-          gaussian: of the category.
+          covariance: of the category's codes [d, d].
 
         Returns:
           [b, d].
@@ -91,16 +89,26 @@ class AttributeMap:
         for i in range(_STEPS):
             now, slopes = self.jacobian(z, rows)
             missing = start + change * ((i + 1) / _STEPS) - now  # [b, a]
-            slopes = slopes @ gaussian.root
-            w = _least(slopes, missing)
-            length = np.linalg.norm(w, axis=1, keepdims=True)
-            z = z + (w * np.minimum(1.0, _LONGEST / np.maximum(length, 1e-9))) @ gaussian.root
+            z = z + _least(slopes, missing, covariance)
         return z
 
 
-def _least(slopes: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """The least w with slopes @ w = missing, damped: slopes [b, a, d], missing [b, a] -> [b, d]."""
-    square = slopes @ np.swapaxes(slopes, 1, 2)  # [b, a, a]
+def _least(slopes: np.ndarray, missing: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """The likeliest step with slopes @ step = missing, damped, and no longer than `_LONGEST`.
+
+    Args:
+      slopes: [b, a, d].
+      missing: [b, a].
+      covariance: [d, d]; a step's length is measured in standard deviations.
+
+    Returns:
+      [b, d].
+    """
+    spread = slopes @ covariance  # [b, a, d]
+    square = spread @ np.swapaxes(slopes, 1, 2)  # [b, a, a]
     damping = _DAMPING * np.trace(square, axis1=1, axis2=2) / square.shape[1] + 1e-9
-    square = square + damping[:, None, None] * np.eye(square.shape[1])[None]
-    return np.einsum("bad,ba->bd", slopes, np.linalg.solve(square, missing[..., None])[..., 0])
+    damped = square + damping[:, None, None] * np.eye(square.shape[1])[None]
+    shares = np.linalg.solve(damped, missing[..., None])  # [b, a, 1]
+    length = np.sqrt((np.swapaxes(shares, 1, 2) @ square @ shares)[:, 0])  # [b, 1]
+    step = (np.swapaxes(shares, 1, 2) @ spread)[:, 0]
+    return step * np.minimum(1.0, _LONGEST / np.maximum(length, 1e-9))

@@ -8,7 +8,13 @@ import numpy as np
 
 from drumjax.errors import ConfigError
 from drumjax.play.attribute_map import AttributeMap
-from drumjax.play.gaussian import Gaussian, category_weights, gaussian_of, global_gaussian
+from drumjax.play.gaussian import (
+    category_weights,
+    gaussian_of,
+    global_gaussian,
+    global_moments,
+    moments,
+)
 from drumjax.play.instrument import Instrument
 
 Mode = Literal["audible", "paper_category", "paper"]
@@ -132,7 +138,15 @@ def names(instrument: Instrument) -> tuple[str, ...]:
 def with_controls(
     instrument: Instrument, tensors: Mapping[str, np.ndarray], words: Mapping[str, Any]
 ) -> Instrument:
-    """The instrument with more controls: tensors by name, and words for `meta["controls"]`."""
+    """The instrument with more controls: tensors by name, and words for `meta["controls"]`.
+
+    Tensors (d latents, k categories, n axes, a attributes):
+      controls/paper/directions [n, d], spread [n]: unit vectors, and standard deviations
+      controls/paper_category/..., controls/audible/...: the same for each category, [k, ...]
+      controls/attributes/mean, std [k, a]: of the descriptors among a category's sounds
+      controls/map/...: see `attribute_map`
+      controls/step/NAME [k, d]: what moving a control learnt by 1 adds
+    """
     meta = {**instrument.meta, "controls": {**instrument.meta.get("controls", {}), **words}}
     return dataclasses.replace(instrument, tensors={**instrument.tensors, **tensors}, meta=meta)
 
@@ -165,8 +179,8 @@ def move(
             codes = codes + float(amount) * (weights @ _steps(instrument, name))[None]
     if change.any():
         attribute_map = AttributeMap.of(instrument.tensors)
-        gaussian = gaussian_of(instrument, weights)
-        codes = attribute_map.move(codes, weights, change, gaussian)
+        _, covariance = moments(instrument, weights)
+        codes = attribute_map.move(codes, weights, change, covariance)
     return codes.reshape(np.shape(z)).astype(np.float32)
 
 
@@ -192,13 +206,12 @@ def _axis_steps(instrument: Instrument, mode: str) -> np.ndarray:
     return np.asarray(instrument.tensors[key], np.float64) * spread[..., None]
 
 
-def _axes_at(instrument: Instrument, category: Any, mode: str) -> tuple[Gaussian, np.ndarray]:
-    """The Gaussian that the axes go through the mean of, and the axes' steps [n, d]."""
+def _axes_at(instrument: Instrument, category: Any, mode: str) -> np.ndarray:
+    """The axes' steps in one category [n, d]."""
     steps = _axis_steps(instrument, mode)
     if mode == "paper":
-        return global_gaussian(instrument), steps
-    mixed = np.einsum("k,knd->nd", category_weights(instrument, category), steps)
-    return gaussian_of(instrument, category), mixed
+        return steps
+    return np.einsum("k,knd->nd", category_weights(instrument, category), steps)
 
 
 def position(
@@ -215,7 +228,9 @@ def position(
     Raises:
       ConfigError: an unknown category or mode, or an instrument without axes.
     """
-    gaussian, steps = _axes_at(instrument, category, mode)
+    steps = _axes_at(instrument, category, mode)
+    paper = mode == "paper"
+    gaussian = global_gaussian(instrument) if paper else gaussian_of(instrument, category)
     return (gaussian.whiten(np.asarray(z, np.float64)) @ gaussian.inverse @ steps.T).astype(
         np.float32
     )
@@ -241,8 +256,10 @@ def from_alphas(
       ConfigError: an unknown category or mode, more alphas than axes, or no axes.
     """
     alphas = np.asarray(alphas, np.float64)
-    gaussian, steps = _axes_at(instrument, category, mode)
+    steps = _axes_at(instrument, category, mode)
     n = alphas.shape[-1]
     if n > len(steps):
         raise ConfigError(f"There are {len(steps)} axes, not {n}.")
-    return (gaussian.mean + reach * (alphas @ steps[:n])).astype(np.float32)
+    paper = mode == "paper"
+    mean, _ = global_moments(instrument) if paper else moments(instrument, category)
+    return (mean + reach * (alphas @ steps[:n])).astype(np.float32)

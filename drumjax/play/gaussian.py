@@ -37,26 +37,36 @@ class Gaussian:
         return (z - self.mean) @ self.inverse
 
 
-def gaussian_of(instrument: Instrument, category: Any) -> Gaussian:
-    """The Gaussian of a category's codes; of mixed categories, with the mean of the covariances.
+def moments(instrument: Instrument, category: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [d] and covariance [d, d] of a category's codes; of mixed categories, the weighted ones.
 
     Args:
       instrument: which.
       category: see `category_weights`.
     """
     weights = category_weights(instrument, category)
-    latents = instrument.tensors
-    mean = weights @ np.asarray(latents["latents/mean"], np.float64)
-    covariance = np.asarray(latents["latents/covariance"], np.float64)
-    return Gaussian.of(mean, np.einsum("k,kde->de", weights, covariance))
+    mean, covariance = (
+        np.asarray(instrument.tensors[f"latents/{k}"], np.float64) for k in ("mean", "covariance")
+    )
+    return weights @ mean, np.einsum("k,kde->de", weights, covariance)
 
 
-def global_gaussian(instrument: Instrument) -> Gaussian:
-    """The Gaussian of the codes of all categories together, each with the same share."""
+def gaussian_of(instrument: Instrument, category: Any) -> Gaussian:
+    """The Gaussian of a category's codes, from its `moments`."""
+    return Gaussian.of(*moments(instrument, category))
+
+
+def global_moments(instrument: Instrument) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the codes of all categories, each with the same share."""
     means = np.asarray(instrument.tensors["latents/mean"], np.float64)
     within = np.asarray(instrument.tensors["latents/covariance"], np.float64).mean(0)
     apart = means - means.mean(0)[None]
-    return Gaussian.of(means.mean(0), within + apart.T @ apart / len(means))
+    return means.mean(0), within + apart.T @ apart / len(means)
+
+
+def global_gaussian(instrument: Instrument) -> Gaussian:
+    """The Gaussian of the codes of all categories together, from `global_moments`."""
+    return Gaussian.of(*global_moments(instrument))
 
 
 def category_weights(instrument: Instrument, category: Any) -> np.ndarray:
