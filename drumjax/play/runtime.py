@@ -10,6 +10,7 @@ import numpy as np
 
 from drumjax.errors import ConfigError, InstrumentError
 from drumjax.play import finish, heads, networks
+from drumjax.play.gaussian import category_weights
 from drumjax.play.instrument import Instrument, load_instrument
 from drumjax.play.plan import Plan
 
@@ -34,35 +35,18 @@ class Player:
         """Category weights [count, k] of a name, an index, weights [k], a list or weights [b, k].
 
         Raises:
-          ConfigError: an unknown name or index, or weights that do not sum to 1.
+          ConfigError: an unknown name or index, weights that do not sum to 1, or not `count` rows.
         """
-        k = len(self.categories)
-        if isinstance(category, str | int | np.integer):
-            row = np.eye(k, dtype=np.float32)[self._index(category)]
-            return np.tile(row, (count, 1))
         if isinstance(category, list | tuple) and category and isinstance(category[0], str):
-            category = np.stack([self.weights(c, 1)[0] for c in category])
-        weights = np.asarray(category, np.float32)
-        weights = np.tile(weights, (count, 1)) if weights.ndim == 1 else weights
-        if weights.shape != (count, k):
-            raise ConfigError(
-                f"Category weights must be [{k}] or [{count}, {k}], not {list(weights.shape)}."
-            )
-        if not (np.isfinite(weights).all() and np.allclose(weights.sum(1), 1, atol=1e-3)):
-            raise ConfigError("Category weights must be finite and sum to 1 for each sound.")
-        return weights
-
-    def _index(self, category: Any) -> int:
-        known = ", ".join(self.categories)
-        if isinstance(category, str):
-            if category not in self.categories:
-                raise ConfigError(f"There is no category {category!r}; choose one of {known}.")
-            return self.categories.index(category)
-        if not 0 <= category < len(self.categories):
-            raise ConfigError(
-                f"Categories are numbered 0 to {len(self.categories) - 1}, not {category}: {known}."
-            )
-        return int(category)
+            category = np.stack([category_weights(self.instrument, name) for name in category])
+        rows = np.asarray(category) if not isinstance(category, str) else None
+        if rows is None or rows.ndim < 2:
+            rows = np.tile(category_weights(self.instrument, category), (count, 1))
+        elif len(rows) == count:
+            rows = np.stack([category_weights(self.instrument, row) for row in rows])
+        else:
+            raise ConfigError(f"There are {len(rows)} categories for {count} codes z.")
+        return rows.astype(np.float32)
 
     def _codes(self, z: Any) -> np.ndarray:
         z = np.asarray(z, np.float32)
