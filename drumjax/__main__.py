@@ -24,6 +24,9 @@ COMMANDS = {  # name: one line about it; `main(argv)` stands in drumjax/commands
     "bench": "time this machine at training and at playing",
 }
 
+TRAIN = {"absl", "flax", "matplotlib", "ml_collections", "optax", "orbax", "tensorboardX"}
+TRAIN |= {"tensorflow_datasets", "tqdm"}  # what the extra `train` brings
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns 0 done, 1 unusable input, 2 wrong command line, 130 interrupted."""
@@ -50,6 +53,15 @@ def run(name: str, argv: Sequence[str]) -> int:
         return status
     except DrumjaxError as error:
         print(f"drumjax {name}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in TRAIN:
+            raise
+        print(
+            f"drumjax {name}: {error.name} is not installed; this needs more than playing does: "
+            "pip install 'drumjax[train]', or -e '.[train]' in a checkout.",
+            file=sys.stderr,
+        )
         return 1
     except BrokenPipeError:  # `drumjax … | head`; what was to be read has been read
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -120,6 +120,19 @@ def test_a_reader_that_has_seen_enough_is_no_error(lines, reader, read):
     assert (done.returncode, done.stdout, done.stderr) == (0, read, "")
 
 
+def test_what_is_not_installed_is_named(monkeypatch, capsys):
+    missing = ModuleNotFoundError("No module named 'flax'", name="flax.linen")
+    monkeypatch.setattr("drumjax.commands.sample.main", raiser(missing))
+    assert main(["sample"]) == 1
+    error = capsys.readouterr().err
+    assert "flax.linen is not installed" in error
+    assert error.count("\n") == 1
+    defect = ModuleNotFoundError("No module named 'x'", name="drumjax.x")
+    monkeypatch.setattr("drumjax.commands.sample.main", raiser(defect))
+    with pytest.raises(ModuleNotFoundError):
+        main(["sample"])
+
+
 def test_a_missing_work_directory_is_status_1(tmp_path, capsys):
     flags = [f"--cwae={tmp_path / 'no'}", f"--mcnn={tmp_path / 'no'}"]
     assert main(["sample", *flags, f"--output={tmp_path / 'out'}"]) == 1

@@ -137,8 +137,123 @@ def test_tensors_that_do_not_fit_the_metadata(path):
     with pytest.raises(InstrumentError, match=r"decoder/dense1/bias has the shape \(5,\)"):
         load_instrument(path)
     rewrite(path, tensors, meta=json.dumps({"part": "player", "name": "x"}))
-    with pytest.raises(InstrumentError, match="lacks metadata"):
+    with pytest.raises(InstrumentError, match="no usable made_by"):
         load_instrument(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["mcnn/head_weights", "mcnn/layer1/kernel", "latents/mean", "decoder/norm0/shift"]
+)
+def test_each_part_is_checked(path, name):
+    tensors = load_file(path)
+    rewrite(path, {**tensors, name: tensors[name][:-1]})
+    with pytest.raises(InstrumentError, match=f"{name} has the shape"):
+        load_instrument(path)
+
+
+def test_the_encoders_tensors_are_checked(path):
+    second = encoder_path(path)
+    rewrite(second, {**load_file(second), "encoder/dense0/bias": np.ones(3, np.float32)})
+    load_instrument(path)
+    with pytest.raises(InstrumentError, match="encoder/dense0/bias has the shape"):
+        load_instrument(path, encoder=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (np.float32(np.nan), "not finite"),
+        (np.float16(np.inf), "not finite"),
+        (1.0, "is of float64"),
+    ],
+)
+def test_numbers_that_cannot_be_played(path, value, words):
+    rewrite(path, {**load_file(path), "latents/mean": np.full((3, 4), value)})
+    with pytest.raises(InstrumentError, match=f"latents/mean .*{words}"):
+        load_instrument(path)
+
+
+def spoilt(meta, place, value):
+    """The metadata with the entry at a dotted place changed, or taken out if value is None."""
+    meta = json.loads(json.dumps(meta))
+    *parents, last = place.split(".")
+    table = meta
+    for key in parents:
+        table = table[key]
+    if value is None:
+        del table[last]
+    else:
+        table[last] = value
+    return meta
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("mel.num_samples", 20_000_000),
+        ("mel.num_samples", 1279.5),
+        ("mel.num_samples", "1279"),
+        ("mel.sample_rate", True),
+        ("mel.hop_length", 0),
+        ("mel.hop_length", 128),
+        ("mel.f_max", float("nan")),
+        ("mel.scale", "bark"),
+        ("mel.more", 1),
+        ("mel", None),
+        ("cwae.stride", [0, 2]),
+        ("cwae.stride", [3]),
+        ("cwae.padding", [5, 2, 1]),
+        ("cwae.channels", []),
+        ("cwae.hidden", "8"),
+        ("cwae.latents", -4),
+        ("cwae.log_floor", "small"),
+        ("cwae.log_floor", 0),
+        ("mcnn.stride", 0),
+        ("mcnn.stride", 200),
+        ("mcnn.padding", 10**6),
+        ("mcnn.channels", [4, 3, 3]),
+        ("mcnn.mask_threshold", 1.0),
+        ("mcnn.mask_threshold", "half"),
+        ("mcnn.elu_last", 0),
+        ("mcnn", None),
+        ("categories", "abc"),
+        ("categories", []),
+        ("categories", ["kick"] * 3),
+        ("categories", ["../../x", "a", "b"]),
+        ("categories", ["a\x1b[31m", "b", "c"]),
+        ("categories", ["all", "b", "c"]),
+        ("name", None),
+        ("name", ["x"]),
+        ("name", "\x1b[31mx"),
+        ("provenance", "mine"),
+        ("provenance", {"cwae": "long"}),
+        ("controls", ["a1"]),
+        ("controls", {"attributes": 5}),
+        ("controls", {"attributes": ["a b"]}),
+        ("controls", {"learnt": ["dusty"]}),
+        ("controls", {"audible_share": {}}),
+        ("controls", {"attributes": ["brightness"]}),
+    ],
+)
+def test_metadata_from_strangers(path, place, value):
+    """The SHA-256 is right; the words are not: one sentence, and no program is ever compiled."""
+    meta = json.loads(header_of(path)["meta"])
+    rewrite(path, meta=json.dumps(spoilt(meta, place, value)))
+    with pytest.raises(InstrumentError, match="no instrument that this drumjax can play"):
+        load_instrument(path)
+
+
+@pytest.mark.parametrize("meta", ["[1]", "7", "null", "[" * 100_000])
+def test_metadata_that_are_no_table(path, meta):
+    header = {**header_of(path), "meta": meta}
+    save_file(load_file(path), path, header)
+    with pytest.raises(InstrumentError):
+        load_instrument(path)
+
+
+def test_a_name_that_no_system_takes():
+    with pytest.raises(InstrumentError, match="is no instrument"):
+        load_instrument("x" * 300 + ".safetensors")
 
 
 def test_an_encoder_that_is_missing_or_anothers(path):

@@ -6,15 +6,12 @@ from typing import Any
 import numpy as np
 
 from drumjax.play.instrument import Instrument
+from drumjax.play.meta import grid_sizes
 
 
 def decoder_sizes(instrument: Instrument) -> list[tuple[int, int]]:
     """(mels, frames) before the first transposed convolution and after each."""
-    sizes = [(instrument.mel.n_mels, instrument.mel.frames)]
-    stride = instrument.meta["cwae"]["stride"]
-    for _ in instrument.meta["cwae"]["channels"]:
-        sizes.append((-(-sizes[-1][0] // stride[0]), -(-sizes[-1][1] // stride[1])))
-    return sizes[::-1]
+    return grid_sizes(instrument.meta)[::-1]
 
 
 def output_padding(instrument: Instrument) -> list[Any]:

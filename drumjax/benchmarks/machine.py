@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from drumjax.play.meta import grid_sizes
+
 PACKAGES = ("jax", "flax", "torch", "onnxruntime", "librosa")
 GEMM = 2048  # rows and columns of the matrix product that the limit is measured with
 
@@ -79,10 +81,8 @@ def flop_per_sound(meta: Any) -> dict[str, float]:
       {"decoder/dense", "decoder/conv", "mcnn", "total"}
     """
     decoder, mcnn, mel = meta["cwae"], meta["mcnn"], meta["mel"]
-    frames = 1 + mel["num_samples"] // mel["hop_length"]
-    sizes = [(mel["n_mels"], frames)]
-    for _ in decoder["channels"]:
-        sizes.append(tuple(-(-n // s) for n, s in zip(sizes[-1], decoder["stride"], strict=True)))
+    sizes = grid_sizes(meta)
+    frames = sizes[0][1]
     channels = [*decoder["channels"][::-1], 1]
     flat = int(np.prod(sizes[-1])) * channels[0]
     widths = [decoder["latents"] + len(meta["categories"]), *decoder["hidden"][::-1], flat]

@@ -12,7 +12,9 @@ from drumjax.benchmarks.linen_networks import Linen, linen_networks
 from drumjax.benchmarks.rival_onnx import onnx_apply
 from drumjax.benchmarks.rival_torch import torch_apply
 from drumjax.benchmarks.timing import FEWEST, Timing, race
+from drumjax.errors import InstrumentError
 from drumjax.export.wav import wav_bytes
+from drumjax.play.finish import finish
 from drumjax.play.instrument import Instrument
 from drumjax.play.runtime import Player
 
@@ -44,6 +46,7 @@ class Setting(NamedTuple):
     mel: np.ndarray  # [1, frames, mels]
     sound: np.ndarray  # [1, samples]
     logits: np.ndarray  # [1, samples]
+    raw: np.ndarray  # [1, samples]
     runs: int
     say: Say
 
@@ -122,7 +125,13 @@ def _line_up(setting: Setting, entries: Sequence[Entry]) -> Field:
     player = setting.player
     full = functools.partial(player.render, full=True)
     own = {"player, whole second": full, "player, natural length": player.render}
-    field = Field(dict(own), list(own), {}, [], [])
+    error = _own_error(setting)
+    if not error <= TOLERANCE:
+        raise InstrumentError(
+            f"The player's sound differs from the model's by {error:.1e}, which is a defect of "
+            "drumjax; report it, and run its tests."
+        )
+    field = Field(dict(own), list(own), {"player, whole second": error}, [], [])
     for entry in entries:
         setting.say(f"preparing: {entry.name}")
         try:
@@ -144,6 +153,15 @@ def _line_up(setting: Setting, entries: Sequence[Entry]) -> Field:
         if entry.batches:
             field.batches.append(entry.name)
     return field
+
+
+def _own_error(setting: Setting) -> float:
+    """How far the player's whole second is from the model's raw sound, finished the same way."""
+    plan = setting.player.plan
+    ends = np.full(1, plan.frames, np.int32)
+    expected = np.asarray(finish(plan, setting.raw, setting.logits, ends))
+    made = setting.player.render(setting.z[:1], setting.weights[:1], full=True)
+    return float(np.linalg.norm(made - expected) / max(np.linalg.norm(expected), 1e-12))
 
 
 def _note_missing(field: Field, error: ModuleNotFoundError) -> None:
@@ -205,7 +223,7 @@ def _batch(setting: Setting, field: Field, batch: int) -> list[dict[str, Any]]:
     calls, errors = {}, {}
     for name in field.batches:
         first = field.ready[name](setting.z[:batch], setting.weights[:batch])[:1]
-        if name in field.errors:
+        if name in field.errors and not name.startswith("player"):
             errors[name] = networks.relative_error(first, setting.sound, setting.logits)
         calls[name] = _calls(setting, field.ready[name], batch)
     timings = race(calls, max(FEWEST, setting.runs // batch), SECONDS)

@@ -133,14 +133,17 @@ def plain_apply(networks: Linen, vmapped: bool) -> Render:
     return _compiled(render, (decoder, heads, scaler, scalars))
 
 
-def reference(networks: Linen) -> Callable[[np.ndarray, np.ndarray], tuple[Any, Any, Any]]:
-    """What every contender is held to: (mel, finished sound, mask logits) of the models."""
+def reference(networks: Linen) -> Callable[[np.ndarray, np.ndarray], tuple[Any, Any, Any, Any]]:
+    """What every contender is held to: (mel, finished sound, mask logits, raw sound) of the models.
 
-    def run(variables: Any, z: jax.Array, weights: jax.Array) -> tuple[Any, Any, Any]:
+    The finished one is that of `mcnn.generate`; the raw one, [b, samples], is before any filter.
+    """
+
+    def run(variables: Any, z: jax.Array, weights: jax.Array) -> tuple[Any, Any, Any, Any]:
         mel = cwae.decode(networks.cwae, variables[0], z, weights)
         sound = mcnn.generate(networks.mcnn, variables[1], mel)
-        _, logits = mcnn.forward(networks.mcnn, variables[1]["params"]["mcnn"], mel)
-        return mel, sound, logits
+        raw, logits = mcnn.forward(networks.mcnn, variables[1]["params"]["mcnn"], mel)
+        return mel, sound, logits, raw
 
     compiled = jax.jit(run)
     variables = (networks.cwae_variables, networks.mcnn_variables)

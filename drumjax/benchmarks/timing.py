@@ -51,19 +51,10 @@ def race(
             taken[name] += _block(contenders[name], runs - len(taken[name]), seconds)
 
 
-def measure(function: Callable[[], Any], runs: int, warm: int = 1) -> Timing:
-    """Time one function alone, after `warm` untimed calls."""
-    for _ in range(warm):
-        function()
-    return timing_of(_block(function, runs, math.inf, runs))
-
-
-def _block(
-    function: Callable[[], Any], runs: int, seconds: float, block: int = BLOCK
-) -> list[float]:
-    """Seconds of the next calls, at most `block`; a slow function's block ends early."""
+def _block(function: Callable[[], Any], runs: int, seconds: float) -> list[float]:
+    """Seconds of the next calls, at most `BLOCK`; a slow function's block ends early."""
     taken: list[float] = []
-    while len(taken) < min(runs, block) and (sum(taken) < seconds or len(taken) < FEWEST):
+    while len(taken) < min(runs, BLOCK) and (sum(taken) < seconds or len(taken) < FEWEST):
         began = time.perf_counter()
         function()
         taken.append(time.perf_counter() - began)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from drumjax.atomic import write_file
 from drumjax.errors import ConfigError, DataError
 
 RIVALS = ("linen", "torch", "torch-compile", "onnx", "griffin-lim")  # of `bench --play`
@@ -123,7 +124,7 @@ def main(argv: Sequence[str]) -> int:
     _check_writable(args.json)
     figures = _play(args) if args.play else _train(args)
     if args.json:
-        Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
+        write_file(args.json, (json.dumps(figures, indent=2) + "\n").encode())
     return 0
 
 

@@ -1,7 +1,9 @@
 """`drumjax export-instrument`: two trained networks become one file that any laptop plays."""
 
 import argparse
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from drumjax.commands import _flags
 from drumjax.errors import ConfigError
@@ -59,21 +61,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    from pathlib import Path
-
     args = parser().parse_args(argv)
     _flags.check_seed(args.seed)
     _flags.check_count("control_sounds", args.control_sounds, 50)
-    output = Path(args.output)
-    if output.suffix != ".safetensors" or not output.parent.is_dir():
-        raise ConfigError(f"--output={output} must be NAME.safetensors in a folder that is there.")
-    from drumjax.evals.load import load_pair, read_training
+    output = _checked(Path(args.output))
+    from drumjax.evals.load import load_pair
     from drumjax.play.instrument import build_instrument, save_instrument
 
     encoder, vocoder = load_pair(args.cwae, args.mcnn, args.checkpoint)
     provenance = {"licence": args.licence, "credits": args.credits}
-    for name, folder in (("cwae", args.cwae), ("mcnn", args.mcnn)):
-        provenance[name] = read_training(folder, args.checkpoint)
+    provenance |= {"cwae": encoder.about, "mcnn": vocoder.about}
     instrument = build_instrument(
         encoder.config,
         encoder.variables,
@@ -92,3 +89,21 @@ def main(argv: Sequence[str]) -> int:
     for path in save_instrument(instrument, output, args.precision, not args.no_encoder):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def _checked(output: Path) -> Path:
+    """Where the files are to go, which must be ours to write, before minutes are spent.
+
+    Raises:
+      ConfigError: no folder that can be written to, or a file that is no instrument is there.
+    """
+    from drumjax.play.instrument import encoder_path, is_ours
+
+    if output.suffix != ".safetensors" or output.stem.endswith(".encoder"):
+        raise ConfigError(f"--output={output} must be NAME.safetensors, of no encoder.")
+    if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
+        raise ConfigError(f"Nothing can be written to {output.parent}; choose another --output.")
+    for path in (output, encoder_path(output)):
+        if path.exists() and not is_ours(path):
+            raise ConfigError(f"{path} is there and is no instrument; choose another --output.")
+    return output

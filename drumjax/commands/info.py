@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(dict(instrument.meta), indent=2, sort_keys=True))
         return 0
     for title, text in describe(instrument):
-        print(f"{title + ':' * bool(title):<14}{text}")
+        print(f"{title + ':' * bool(title):<14}{_plain(text)}")
     if "audible_share" in instrument.meta.get("controls", {}):
         from drumjax.play.axes import as_text
 
@@ -92,6 +92,11 @@ def describe(instrument: "Instrument") -> Iterator[tuple[str, str]]:
     yield from _networks(instrument)
     yield from _controls(instrument)
     yield from _provenance(meta["provenance"])
+
+
+def _plain(text: str) -> str:
+    """A stranger's words without what steers a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _encoder(path: Path) -> str:

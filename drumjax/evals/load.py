@@ -11,7 +11,7 @@ from drumjax.training.checkpoint import Checkpoints
 
 
 def load_network(workdir: str, model: str, which: str = "best") -> Network:
-    """Load the model's variables alone; no optimiser state is read.
+    """Load the model's variables, and what is known of its training; no optimiser state is read.
 
     Args:
       workdir: the --workdir of a training run.
@@ -24,7 +24,8 @@ def load_network(workdir: str, model: str, which: str = "best") -> Network:
     checkpoints = Checkpoints(workdir, read_only=True)
     try:
         step = _step(checkpoints, workdir, which)
-        config = checkpoints.config(step)["config"]
+        saved = checkpoints.config(step)
+        config = saved["config"]
         if config["model"] != model:
             raise CheckpointError(
                 f"{workdir} holds a {config['model']}, not a {model}; "
@@ -33,7 +34,12 @@ def load_network(workdir: str, model: str, which: str = "best") -> Network:
         objective = build_objective(config, config["categories"])
         like = jax.eval_shape(objective.init, jax.random.key(0))
         variables = checkpoints.restore_model(step, like)
-        return Network(model_config(config, config["categories"]), variables)
+        about = {
+            "steps": step,
+            "config": _without_path(config),
+            "data": saved["host"].get("data", {}),
+        }
+        return Network(model_config(config, config["categories"]), variables, about)
     finally:
         checkpoints.close()
 
@@ -47,21 +53,9 @@ def _step(checkpoints: Checkpoints, workdir: str, which: str) -> int:
     return step
 
 
-def read_training(workdir: str, which: str = "best") -> dict[str, Any]:
-    """What a checkpoint says of its training, without folders' names: "steps", "config", "data".
-
-    Raises:
-      CheckpointError: no checkpoint, or a damaged one.
-    """
-    checkpoints = Checkpoints(workdir, read_only=True)
-    try:
-        step = _step(checkpoints, workdir, which)
-        saved = checkpoints.config(step)
-    finally:
-        checkpoints.close()
-    config = dict(saved["config"])
-    config["data"] = {k: v for k, v in config["data"].items() if k != "path"}
-    return {"steps": step, "config": config, "data": saved["host"].get("data", {})}
+def _without_path(config: dict[str, Any]) -> dict[str, Any]:
+    """The config without the name of a folder of this machine."""
+    return {**config, "data": {k: v for k, v in config["data"].items() if k != "path"}}
 
 
 def load_pair(cwae_dir: str, mcnn_dir: str, which: str = "best") -> tuple[Network, Network]:

@@ -1,6 +1,8 @@
 """How well known sounds come back: mel spectral convergence of each network and of both."""
 
 import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -17,10 +19,11 @@ STAGES = ("cwae", "mcnn", "chain")
 
 
 class Network(NamedTuple):
-    """A trained network: its frozen config and its variables."""
+    """A trained network: its frozen config, its variables, and what is known of its training."""
 
     config: Any  # CwaeConfig or McnnConfig
     variables: Variables
+    about: Mapping[str, Any] = MappingProxyType({})  # "steps", "config", "data" of the run
 
 
 @functools.partial(jax.jit, static_argnames="configs")
@@ -59,7 +62,8 @@ def evaluate_chain(encoder: Network, vocoder: Network, source: Source) -> dict[s
     Returns:
       {stage: {category: mean, ..., "categories": mean of those, "sounds": mean over the sounds}}
     """
-    configs, variables = zip(encoder, vocoder, strict=True)
+    configs = encoder.config, vocoder.config
+    variables = encoder.variables, vocoder.variables
     values = sweep(functools.partial(chain_error, configs, variables), source, 32)
     table = {}
     for stage in STAGES:

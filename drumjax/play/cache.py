@@ -21,10 +21,10 @@ def use_cache() -> None:
     """
     import jax
 
-    folder = cache_folder()
     try:
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return
     if not os.access(folder, os.W_OK):
         return

@@ -16,13 +16,15 @@ MOST_GAIN = 4.0  # 12 dB: near silence stays quiet
 def finish(plan: Plan, sound: jax.Array, logits: jax.Array, ends: jax.Array) -> jax.Array:
     """Finish raw sounds.
 
-    In this order: fade before the predicted end; keep what is audible; binarise the mask (zeros
-    where it is off); fade again, as the filter rings; take the mean away where there is sound;
-    bring the peak to -0.1 dBFS, as the training sounds' peaks are all alike.
+    In this order: end the sound where it is predicted to end, or where the mask does if that is
+    earlier, with a fade; keep what is audible; fade again, as the filter rings; take the mean away
+    where there is sound; bring the peak to -0.1 dBFS, as the training sounds' peaks are all alike.
 
-    Differs from the paper: it names the binarised mask alone. The first fade keeps the residue at
-    0 Hz and at half the sample rate, which the mel does not see, from ending in a click that no
-    filter takes away.
+    Differs from the paper: it multiplies by the binarised mask, sample by sample. The mask is
+    taught to be on until the last sample and off after it, so that its last sample is all it says;
+    where a trained one flickers before that, it would cut clicks into the sound. The fade before
+    the filter keeps the residue at 0 Hz and at half the sample rate, which the mel does not see,
+    from ending in a click that no filter takes away.
 
     Args:
       plan: of the instrument.
@@ -35,11 +37,11 @@ def finish(plan: Plan, sound: jax.Array, logits: jax.Array, ends: jax.Array) -> 
     n = plan.mel.num_samples
     pad = ((0, 0), (0, max(0, n - sound.shape[1])))
     sound, logits = (jnp.pad(a, pad)[:, :n] for a in (sound, logits))
-    window = fade_out(jnp.minimum(ends * plan.mel.hop_length, n), n)
+    level = math.log(plan.mask_threshold / (1.0 - plan.mask_threshold))  # of the logits
+    last = jnp.max(jnp.where(logits > level, jnp.arange(1, n + 1)[None], 0), axis=-1)
+    window = fade_out(jnp.minimum(ends * plan.mel.hop_length, last), n)
     if plan.keep_audible:
         sound = keep_audible(sound * window, plan.mel.sample_rate, plan.mel.top)
-    level = math.log(plan.mask_threshold / (1.0 - plan.mask_threshold))  # of the logits
-    window = window * (logits > level)
     sound = sound * window
     mean = sound.sum(-1, keepdims=True) / jnp.maximum(window.sum(-1, keepdims=True), 1.0)
     sound = sound - window * mean
@@ -48,6 +50,10 @@ def finish(plan: Plan, sound: jax.Array, logits: jax.Array, ends: jax.Array) -> 
 
 
 def fade_out(ends: jax.Array, samples: int) -> jax.Array:
-    """Windows [b, samples]: 1, the cubic smooth step over `FADE` before each end [b], then 0."""
-    left = jnp.clip((ends[:, None] - jnp.arange(samples)[None]) / FADE, 0.0, 1.0)
+    """Windows [b, samples]: 1, the cubic smooth step over `FADE` before each end [b], then 0.
+
+    The fade of a very short sound is a quarter of it.
+    """
+    length = jnp.clip(ends / 4, 1, FADE)[:, None]
+    left = jnp.clip((ends[:, None] - jnp.arange(samples)[None]) / length, 0.0, 1.0)
     return left * left * (3.0 - 2.0 * left)

@@ -49,7 +49,7 @@ def lay_out_mcnn(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
     w: Weights = {"layers": layers}
     if plan.elu_last:
         w["last_scale"] = last_scale
-    if "mcnn/softsign" in tensors:
+    if plan.softsign:
         w["softsign"] = tensors["mcnn/softsign"]
     return w
 
@@ -113,7 +113,7 @@ def run_heads(plan: Plan, w: Weights, mel: jax.Array) -> tuple[jax.Array, jax.Ar
     chains = [_head(plan, w, h, y[:, :, h]) for h in range(plan.heads)]
     total = functools.reduce(jnp.add, chains)  # [b, samples, 2]
     sound = total[..., 0]
-    if "softsign" in w:
+    if plan.softsign:
         a, b = w["softsign"]
         sound = a * sound / (1.0 + jnp.abs(b * sound))
     return sound, total[..., 1]

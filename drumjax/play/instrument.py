@@ -3,9 +3,8 @@
 import dataclasses
 import functools
 import hashlib
-import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,14 @@ from drumjax import __version__
 from drumjax.atomic import write_file
 from drumjax.audio.mel import MelConfig
 from drumjax.errors import ConfigError, DrumjaxError, InstrumentError
+from drumjax.play.meta import check_meta, check_tensors
 
 FORMAT, SCHEMA = "drumjax-instrument", 1
 DTYPES = {"float16": np.float16, "float32": np.float32}
 SOUND = ("decoder/", "mcnn/", "scaler/")  # the tensors that decide what a code sounds like
-_SMALL = 4096  # tensors up to this many numbers stay float32 whatever the file's precision
+_PLAYER = ("decoder/", "mcnn/", "scaler/", "latents/", "controls/")
+_SMALL = 4096  # kernels up to this many numbers stay float32 whatever the file's precision
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,12 +172,12 @@ def _half(variables: Mapping[str, Any], half: str, conv: str) -> dict[str, Any]:
 def save_instrument(
     instrument: Instrument, path: str | Path, precision: str = "float16", encoder: bool = True
 ) -> list[Path]:
-    """Write the instrument, and its encoder into a second file beside it; atomic.
+    """Write the instrument, and its encoder into a second file beside it; each whole or not at all.
 
     Args:
       instrument: what to write.
       path: NAME.safetensors; the encoder goes to NAME.encoder.safetensors.
-      precision: "float16" or "float32", of the large tensors; small ones are always float32.
+      precision: "float16" or "float32", of the large kernels; all else is always float32.
       encoder: whether the second file is written.
 
     Returns:
@@ -196,7 +198,7 @@ def save_instrument(
         rest = {k: v for k, v in stored.items() if k.startswith("encoder/")}
         belongs = {"part": "encoder", "belongs_to": Instrument(main, meta).identity}
         files.append((encoder_path(path), rest, {**meta, **belongs}))
-    for target, tensors, about in files:
+    for target, tensors, about in files[::-1]:  # an encoder alone harms nobody
         _write(target, tensors, about)
     return [target for target, _, _ in files]
 
@@ -204,6 +206,17 @@ def save_instrument(
 def encoder_path(path: str | Path) -> Path:
     """Where the encoder of an instrument file lies: NAME.encoder.safetensors beside it."""
     return Path(path).with_suffix(".encoder.safetensors")
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file calls itself an instrument, or the encoder of one; it may be damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (*_UNREADABLE, SafetensorError):
+        return False
 
 
 def _store(name: str, value: np.ndarray, precision: str) -> np.ndarray:
@@ -245,7 +258,7 @@ def load_instrument(path: str | Path, encoder: bool = False) -> Instrument:
     if meta.get("part") != "player":
         raise InstrumentError(f"{path} is the encoder's file; give the instrument beside it.")
     instrument = Instrument(tensors, meta, path)
-    _check_shapes(instrument, ("decoder/", "mcnn/", "scaler/", "latents/"))
+    _check(path, lambda: check_tensors(meta, tensors, _PLAYER))
     if not encoder:
         return instrument
     second = encoder_path(path)
@@ -257,18 +270,30 @@ def load_instrument(path: str | Path, encoder: bool = False) -> Instrument:
     extra, about = _read(second)
     if about.get("belongs_to") != instrument.identity:
         raise InstrumentError(f"{second} belongs to another instrument than {path}.")
-    both = Instrument({**tensors, **extra}, meta, path)
-    _check_shapes(both, ("encoder/",))
-    return both
+    _check(second, lambda: check_tensors(meta, extra, ("encoder/",)))
+    return Instrument({**tensors, **extra}, meta, path)
+
+
+def _check(path: Path, check: Callable[[], None]) -> None:
+    """Run a check of what a file says; its ValueError becomes a sentence."""
+    try:
+        check()
+    except (ValueError, ConfigError, OverflowError, TypeError) as error:
+        reason = str(error).rstrip(".")
+        raise InstrumentError(
+            f"{path} is no instrument that this drumjax can play ({reason}); export it again."
+        ) from error
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Tensors and metadata of one file, checked against its SHA-256."""
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise InstrumentError(f"There is no instrument {path}; make one with export-instrument.")
     try:
+        if not path.is_file():
+            raise InstrumentError(
+                f"There is no instrument {path}; make one with export-instrument."
+            )
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             if header.get("format") != FORMAT:
@@ -284,7 +309,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         damaged = _digest(tensors, meta) != header["sha256"]
     except DrumjaxError:
         raise
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (*_UNREADABLE, SafetensorError) as error:
         raise InstrumentError(
             f"{path} is no instrument, or is cut short or damaged ({error}); "
             "copy or export it again."
@@ -293,59 +318,5 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise InstrumentError(
             f"{path} is damaged: its SHA-256 does not match; copy or export it again."
         )
+    _check(path, lambda: check_meta(meta))
     return tensors, meta
-
-
-def grid_sizes(meta: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """(mels, frames) before and after each of the encoder's convolutions; the decoder reversed."""
-    sizes = [(int(meta["mel"]["n_mels"]), MelConfig(**meta["mel"]).frames)]
-    strides = meta["cwae"]["stride"]
-    for _ in meta["cwae"]["channels"]:
-        m, t = sizes[-1]
-        sizes.append((-(-m // strides[0]), -(-t // strides[1])))
-    return sizes
-
-
-def _expected(meta: Mapping[str, Any]) -> Iterable[tuple[str, tuple[int, ...]]]:
-    """Name and shape of every tensor that the metadata call for."""
-    c, v, k = meta["cwae"], meta["mcnn"], len(meta["categories"])
-    sizes, d = grid_sizes(meta), c["latents"]
-    inner = sizes[-1][0] * sizes[-1][1] * c["channels"][-1]
-    ups = [c["channels"][-1], *c["channels"][-2::-1], 1]
-    for half, widths, chain in (
-        ("encoder", [inner, *c["hidden"], d], [1, *c["channels"]]),
-        ("decoder", [d + k, *c["hidden"][::-1], inner], ups),
-    ):
-        for i, shape in enumerate(itertools.pairwise(widths)):
-            yield f"{half}/dense{i}/kernel", shape
-            yield f"{half}/dense{i}/bias", shape[1:]
-        for i, shape in enumerate(itertools.pairwise(chain)):
-            yield f"{half}/conv{i}/kernel", (*c["kernel"], *shape)
-            if half == "encoder" or i < len(chain) - 2:
-                yield f"{half}/norm{i}/scale", (k, shape[1])
-                yield f"{half}/norm{i}/shift", (k, shape[1])
-            else:
-                yield f"{half}/conv{i}/bias", (1,)
-    for i, shape in enumerate(zip([sizes[0][0], *v["channels"]], v["channels"], strict=False)):
-        yield f"mcnn/layer{i}/kernel", (v["heads"], v["width"], *shape)
-    yield "mcnn/head_weights", (v["heads"],)
-    if v["softsign"]:
-        yield "mcnn/softsign", (2,)
-    for key in ("mean", "std"):
-        yield f"scaler/{key}", sizes[0][::-1]
-    yield "latents/mean", (k, d)
-    yield "latents/covariance", (k, d, d)
-
-
-def _check_shapes(instrument: Instrument, prefixes: tuple[str, ...]) -> None:
-    """Refuse an instrument whose tensors are not what its metadata speak of."""
-    try:
-        expected = dict(_expected(instrument.meta))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InstrumentError(f"{instrument.path} lacks metadata ({error!r}).") from error
-    for name, shape in expected.items():
-        if name.startswith(prefixes):
-            found = instrument.tensors.get(name)
-            if found is None or found.shape != shape:
-                has = "is missing" if found is None else f"has the shape {found.shape}"
-                raise InstrumentError(f"{instrument.path}: {name} {has}, not {shape}.")

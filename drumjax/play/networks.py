@@ -15,6 +15,7 @@ from drumjax.play.plan import Plan
 Weights = dict[str, Any]
 END = 1e-3  # a frame below this share of the loudest one's level, -60 dB, is past the sound's end
 SHORTEST = 4  # frames
+LOUDEST = 20.0  # nepers, 170 dB above full scale: keeps what codes from afar make finite
 
 
 def lay_out_decoder(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
@@ -77,7 +78,7 @@ def decode(
             x = jax.nn.relu(_norm(w, f"decoder/norm{i}", x, category))
     x = (x[..., 0] + w[f"decoder/conv{last}/bias"][None, None]).swapaxes(1, 2)  # [b, frames, mels]
     logs = unstandardise(x, Scaler(w["scaler/mean"], w["scaler/std"]))
-    mel = jnp.maximum(jnp.exp(logs) - plan.log_floor, 0.0)
+    mel = jnp.maximum(jnp.exp(jnp.minimum(logs, LOUDEST)) - plan.log_floor, 0.0)
     return mel, predicted_end(mel)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from drumjax.audio.mel import MelConfig
-from drumjax.play.instrument import grid_sizes
+from drumjax.play.meta import grid_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Plan:
     head_stride: int
     head_padding: int
     elu_last: bool
+    softsign: bool
     keep_audible: bool
     mask_threshold: float
 
@@ -49,6 +50,7 @@ class Plan:
             head_stride=v["stride"],
             head_padding=v["padding"],
             elu_last=v["elu_last"],
+            softsign=v["softsign"],
             keep_audible=v["keep_audible"],
             mask_threshold=v["mask_threshold"],
         )

@@ -14,6 +14,7 @@ from drumjax.play.gaussian import category_weights
 from drumjax.play.instrument import Instrument, load_instrument
 from drumjax.play.plan import Plan
 
+FARTHEST = 1e4  # of a latent from 0: a hundred times what any category draws
 BATCHES = (1, 8, 64)  # a batch is filled up to the next of these, so that few programs are compiled
 
 
@@ -37,29 +38,31 @@ class Player:
         Raises:
           ConfigError: an unknown name or index, weights that do not sum to 1, or not `count` rows.
         """
-        if isinstance(category, list | tuple) and category and isinstance(category[0], str):
-            category = np.stack([category_weights(self.instrument, name) for name in category])
-        rows = np.asarray(category) if not isinstance(category, str) else None
-        if rows is None or rows.ndim < 2:
-            rows = np.tile(category_weights(self.instrument, category), (count, 1))
-        elif len(rows) == count:
-            rows = np.stack([category_weights(self.instrument, row) for row in rows])
-        else:
+        one = np.ndim(category) == 0 or (np.ndim(category) == 1 and not _is_name(category[0]))
+        rows = [category] if one else category
+        if not one and len(rows) != count:
             raise ConfigError(f"There are {len(rows)} categories for {count} codes z.")
-        return rows.astype(np.float32)
+        if isinstance(rows, np.ndarray):
+            return _checked_rows(rows.astype(np.float32), len(self.categories))
+        weights = np.stack([category_weights(self.instrument, row) for row in rows])
+        return np.tile(weights, (count, 1) if one else (1, 1)).astype(np.float32)
 
     def _codes(self, z: Any) -> np.ndarray:
         z = np.asarray(z, np.float32)
         wrong = z.shape[-1:] != (self.instrument.latents,) or z.ndim > 2 or not z.size
-        if wrong or not np.isfinite(z).all():
+        if wrong or not np.max(np.abs(z)) <= FARTHEST:
             raise ConfigError(
-                f"A code z must hold {self.instrument.latents} finite numbers, "
-                f"not an array of {list(z.shape)}."
+                f"A code z must hold {self.instrument.latents} numbers within ±{FARTHEST:,.0f}, "
+                f"not an array of {list(z.shape)} that reaches {np.max(np.abs(z), initial=0):g}."
             )
         return z
 
     def decode(self, z: Any, category: Any) -> np.ndarray:
-        """Code z [d] or [b, d] -> linear mel [frames, mels] or [b, frames, mels]."""
+        """Code z [d] or [b, d] -> linear mel [frames, mels] or [b, frames, mels].
+
+        Raises:
+          ConfigError: as `render`.
+        """
         return self._in_buckets(self._decode_bucket, z, category)
 
     def render(self, z: Any, category: Any, full: bool = False) -> np.ndarray:
@@ -68,10 +71,13 @@ class Player:
         Args:
           z: [d] or [b, d], finite.
           category: a name, an index, weights [k] that sum to 1, or a list or rows of these.
-          full: compute every frame, also those after the predicted end.
+          full: do not end sounds at their predicted end: longer ones, with what the networks
+            put after it.
 
         Returns:
-          float32 [samples] or [b, samples], |x| <= -0.1 dBFS, zeros after the sound's end.
+          float32 [samples] or [b, samples], the peak at -0.1 dBFS, zeros after the sound's end.
+          The same call gives the same bytes on one machine; batches of other sizes agree within
+          rounding.
 
         Raises:
           ConfigError: an unknown category, or a code of the wrong size.
@@ -81,16 +87,7 @@ class Player:
     def _in_buckets(self, run: Any, z: Any, category: Any) -> np.ndarray:
         z = self._codes(z)
         rows = np.atleast_2d(z)
-        weights = self.weights(category, len(rows))
-        made, start = [], 0
-        while start < len(rows):
-            left = len(rows) - start
-            size = next((b for b in BATCHES if b >= left), BATCHES[-1])
-            n = min(size, left)
-            pick = np.minimum(np.arange(start, start + size), start + n - 1)
-            made.append(run(rows[pick], weights[pick])[:n])
-            start += n
-        made = np.concatenate(made)
+        made = _buckets(run, rows, self.weights(category, len(rows)))
         return made if z.ndim == 2 else made[0]
 
     def _decode_bucket(self, z: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -114,13 +111,17 @@ class Player:
           ConfigError: an unknown category, or a sound of the wrong length.
         """
         audio = np.asarray(audio, np.float32)
-        if audio.shape[-1] != self.samples or not np.isfinite(audio).all():
+        wrong = audio.shape[-1:] != (self.samples,) or audio.ndim > 2 or not audio.size
+        if wrong or not np.isfinite(audio).all():
             raise ConfigError(f"A sound to encode must be {self.samples} finite samples long.")
         if self._encoder is None:
             self._encoder = jax.device_put(self._load_encoder())
         rows = np.atleast_2d(audio)
-        z = _encode(self.plan, self._encoder, rows, self.weights(category, len(rows)))
-        return np.asarray(z) if audio.ndim == 2 else np.asarray(z)[0]
+        z = _buckets(self._encode_bucket, rows, self.weights(category, len(rows)))
+        return z if audio.ndim == 2 else z[0]
+
+    def _encode_bucket(self, audio: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.asarray(_encode(self.plan, self._encoder, audio, weights))
 
     def _load_encoder(self) -> Any:
         instrument = self.instrument
@@ -138,6 +139,31 @@ class Player:
             mel, ends = _decode(self.plan, self._decoder, z, np.full((b, k), 1 / k, np.float32))
             for frames in self.plan.lengths:
                 _vocode(self.plan, self._mcnn, mel, ends, frames).block_until_ready()
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) or np.ndim(value) > 0
+
+
+def _checked_rows(weights: np.ndarray, k: int) -> np.ndarray:
+    """Weights [b, k], each row of which sums to 1."""
+    good = weights.ndim == 2 and weights.shape[1] == k and np.min(weights, initial=0) >= 0
+    if not (good and np.allclose(weights.sum(1), 1, atol=1e-3)):
+        raise ConfigError(f"Category weights must be rows of {k} numbers that sum to 1.")
+    return weights
+
+
+def _buckets(run: Any, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Run rows [b, ...] and weights [b, k] in batches of the sizes of `BATCHES`."""
+    made, start = [], 0
+    while start < len(rows):
+        left = len(rows) - start
+        size = next((b for b in BATCHES if b >= left), BATCHES[-1])
+        n = min(size, left)
+        pick = np.minimum(np.arange(start, start + size), start + n - 1)
+        made.append(run(rows[pick], weights[pick])[:n])
+        start += n
+    return np.concatenate(made)
 
 
 def _vocode_frames(plan: Plan, w: Any, mel: jax.Array, ends: jax.Array, frames: int) -> jax.Array:

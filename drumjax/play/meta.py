@@ -1,0 +1,212 @@
+"""What an instrument's metadata must say, and which tensors follow from it."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from drumjax.audio.mel import MelConfig
+
+Shape = tuple[int | None, ...]  # None: any size
+
+# Bounds for files from strangers: far above what a drum needs, far below what fills a memory.
+_MEL = {
+    "sample_rate": (8_000, 192_000),
+    "num_samples": (64, 10_000_000),
+    "n_fft": (16, 65_536),
+    "win_length": (16, 65_536),
+    "hop_length": (1, 65_536),
+    "n_mels": (1, 4_096),
+}
+_SECONDS = 60
+_CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_CONTROL = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def check_meta(meta: Any) -> None:
+    """Refuse metadata that no instrument of ours could have.
+
+    Args:
+      meta: what JSON text held.
+
+    Raises:
+      ValueError: says what is wrong.
+    """
+    _need(isinstance(meta, dict), "its metadata are no table")
+    for key in ("name", "made_by", "precision"):
+        good = isinstance(meta.get(key), str) and len(meta[key]) <= 200 and meta[key].isprintable()
+        _need(good, f"it has no usable {key}")
+    about = meta.get("provenance")
+    _need(isinstance(about, dict), "its provenance is no table")
+    for key in ("cwae", "mcnn"):
+        run = about.get(key, {"data": {}})
+        good = isinstance(run, dict) and isinstance(run.get("data"), dict)
+        _need(good, f"its provenance of the {key} is no table")
+    names = meta.get("categories")
+    _need(isinstance(names, list) and 0 < len(names) <= 256, "it lists no categories")
+    good = all(isinstance(n, str) and _CATEGORY.fullmatch(n) and n != "all" for n in names)
+    _need(good and len(set(names)) == len(names), f"its categories are {names!a}")
+    _check_mel(meta.get("mel"))
+    _check_networks(meta.get("cwae"), meta.get("mcnn"), meta["mel"]["hop_length"])
+    _check_controls(meta.get("controls", {}))
+
+
+def _need(good: Any, reason: str) -> None:
+    if not good:
+        raise ValueError(reason)
+
+
+def _whole(value: Any, low: int, high: int, what: str) -> None:
+    _need(type(value) is int and low <= value <= high, f"{what} is {value!a}, not {low} to {high}")
+
+
+def _wholes(value: Any, count: tuple[int, int], low: int, high: int, what: str) -> None:
+    good = isinstance(value, list) and count[0] <= len(value) <= count[1]
+    _need(good, f"{what} is {value!a}, no list of {count[0]} to {count[1]} numbers")
+    for item in value:
+        _whole(item, low, high, what)
+
+
+def _check_mel(mel: Any) -> None:
+    _need(isinstance(mel, dict), "it has no mel settings")
+    for key, bounds in _MEL.items():
+        _whole(mel.get(key), *bounds, f"mel.{key}")
+    for key in ("f_min", "f_max"):
+        good = mel.get(key) is None or (type(mel[key]) in (int, float) and mel[key] == mel[key])
+        _need(good, f"mel.{key} is {mel.get(key)!a}")
+    _need(mel["num_samples"] <= _SECONDS * mel["sample_rate"], f"it lasts more than {_SECONDS} s")
+    MelConfig(**mel)  # says the rest
+
+
+def _check_networks(c: Any, v: Any, hop: int) -> None:
+    _need(isinstance(c, dict) and isinstance(v, dict), "it has no networks' settings")
+    _whole(c.get("latents"), 1, 4_096, "cwae.latents")
+    _wholes(c.get("channels"), (1, 8), 1, 4_096, "cwae.channels")
+    _wholes(c.get("hidden"), (1, 8), 1, 65_536, "cwae.hidden")
+    for key, low, high in (("kernel", 1, 64), ("stride", 1, 16), ("padding", 0, 64)):
+        _wholes(c.get(key), (2, 2), low, high, f"cwae.{key}")
+    floor = c.get("log_floor")
+    _need(type(floor) in (int, float) and 0 < floor < 1, f"cwae.log_floor is {floor!a}")
+    _whole(v.get("heads"), 1, 256, "mcnn.heads")
+    _wholes(v.get("channels"), (2, 16), 1, 4_096, "mcnn.channels")
+    _whole(v.get("width"), 1, 64, "mcnn.width")
+    _whole(v.get("stride"), 1, 16, "mcnn.stride")
+    _whole(v.get("padding"), 0, v["width"] - 1, "mcnn.padding")
+    for key in ("elu_last", "softsign", "keep_audible"):
+        _need(isinstance(v.get(key), bool), f"mcnn.{key} is {v.get(key)!a}")
+    threshold = v.get("mask_threshold")
+    _need(type(threshold) is float and 0 < threshold < 1, f"mcnn.mask_threshold is {threshold!a}")
+    _need(v["channels"][-1] == 2, "the last of mcnn.channels is not 2, a sound and its mask")
+    _need(v["stride"] ** len(v["channels"]) == hop, "mcnn.stride and mel.hop_length do not agree")
+
+
+def _check_controls(words: Any) -> None:
+    _need(isinstance(words, dict), "its controls are no table")
+    for key in ("attributes", "learnt"):
+        names = words.get(key, [])
+        _need(isinstance(names, list | dict), f"controls.{key} is no list")
+        good = all(isinstance(n, str) and _CONTROL.fullmatch(n) for n in names)
+        _need(good, f"controls.{key} are {names!a}")
+
+
+def grid_sizes(meta: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """(mels, frames) before and after each of the encoder's convolutions; the decoder reversed."""
+    sizes = [(int(meta["mel"]["n_mels"]), MelConfig(**meta["mel"]).frames)]
+    strides = meta["cwae"]["stride"]
+    for _ in meta["cwae"]["channels"]:
+        m, t = sizes[-1]
+        sizes.append((-(-m // strides[0]), -(-t // strides[1])))
+    return sizes
+
+
+def expected_tensors(meta: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
+    """Name and shape of every tensor that the metadata call for, the encoder's included."""
+    c, k = meta["cwae"], len(meta["categories"])
+    sizes, d = grid_sizes(meta), c["latents"]
+    inner = sizes[-1][0] * sizes[-1][1] * c["channels"][-1]
+    ups = [c["channels"][-1], *c["channels"][-2::-1], 1]
+    yield from _half("encoder", c, k, [inner, *c["hidden"], d], [1, *c["channels"]])
+    yield from _half("decoder", c, k, [d + k, *c["hidden"][::-1], inner], ups)
+    yield from _mcnn(meta["mcnn"], sizes[0][0])
+    for key in ("mean", "std"):
+        yield f"scaler/{key}", sizes[0][::-1]
+    yield "latents/mean", (k, d)
+    yield "latents/covariance", (k, d, d)
+    yield from _controls(meta.get("controls", {}), k, d)
+
+
+def _half(
+    half: str, c: Mapping[str, Any], k: int, widths: list[int], chain: list[int]
+) -> Iterator[tuple[str, Shape]]:
+    for i, shape in enumerate(itertools.pairwise(widths)):
+        yield f"{half}/dense{i}/kernel", shape
+        yield f"{half}/dense{i}/bias", shape[1:]
+    for i, shape in enumerate(itertools.pairwise(chain)):
+        yield f"{half}/conv{i}/kernel", (*c["kernel"], *shape)
+        if half == "encoder" or i < len(chain) - 2:
+            yield f"{half}/norm{i}/scale", (k, shape[1])
+            yield f"{half}/norm{i}/shift", (k, shape[1])
+        else:
+            yield f"{half}/conv{i}/bias", (1,)
+
+
+def _mcnn(v: Mapping[str, Any], mels: int) -> Iterator[tuple[str, Shape]]:
+    for i, shape in enumerate(itertools.pairwise([mels, *v["channels"]])):
+        yield f"mcnn/layer{i}/kernel", (v["heads"], v["width"], *shape)
+    yield "mcnn/head_weights", (v["heads"],)
+    if v["softsign"]:
+        yield "mcnn/softsign", (2,)
+
+
+def _controls(words: Mapping[str, Any], k: int, d: int) -> Iterator[tuple[str, Shape]]:
+    if "audible_share" in words:
+        for mode, lead in (("audible", (k,)), ("paper_category", (k,)), ("paper", ())):
+            yield f"controls/{mode}/directions", (*lead, None, d)
+            yield f"controls/{mode}/spread", (*lead, None)
+    if count := len(words.get("attributes", [])):
+        for key in ("mean", "std"):
+            yield f"controls/attributes/{key}", (k, count)
+        for key in ("centre", "scale"):
+            yield f"controls/map/{key}", (d,)
+        for i, (rows, columns) in enumerate(((d + k, None), (None, None), (None, count))):
+            yield f"controls/map/layer{i}/kernel", (None, rows, columns)
+            yield f"controls/map/layer{i}/bias", (None, 1, columns)
+    for name in words.get("learnt", []):
+        yield f"controls/step/{name}", (k, d)
+
+
+def check_tensors(
+    meta: Mapping[str, Any], tensors: Mapping[str, np.ndarray], prefixes: tuple[str, ...]
+) -> None:
+    """Refuse tensors that are missing, of another shape, or not finite.
+
+    Args:
+      meta: checked.
+      tensors: by name.
+      prefixes: of the names to look at.
+
+    Raises:
+      ValueError: says which one.
+    """
+    for name, shape in expected_tensors(meta):
+        if not name.startswith(prefixes):
+            continue
+        _need(name in tensors, f"{name} is missing")
+        found = tensors[name].shape
+        fits = len(found) == len(shape) and all(
+            want is None or size == want for size, want in zip(found, shape, strict=True)
+        )
+        _need(fits, f"{name} has the shape {found}, not {shape}")
+    for name, value in tensors.items():
+        if name.startswith(prefixes):
+            _need(value.dtype in (np.float16, np.float32), f"{name} is of {value.dtype}")
+            _need(_is_finite(value), f"{name} holds numbers that are not finite")
+
+
+def _is_finite(x: np.ndarray) -> bool:
+    """NumPy's own test widens half precision first, which is five times as slow."""
+    if x.dtype == np.float16:
+        return not ((x.view(np.uint16) & 0x7C00) == 0x7C00).any()
+    return bool(np.isfinite(x).all())
