@@ -29,7 +29,7 @@ def networks(cwae_config=tiny.CWAE, mcnn_config=tiny.MCNN, seed=0):
             decoder[layer]["kernel"] *= 4.0
     k, d = len(cwae_config.categories), cwae_config.latents
     constants = variables[0]["constants"]
-    constants["scaler"]["mean"] -= np.linspace(0.0, 8.0, cwae_config.mel.frames)[:, None]
+    constants["scaler"]["mean"] -= np.linspace(0.0, 10.0, cwae_config.mel.frames)[:, None]
     constants["latents"]["mean"] += rng.normal(0, 0.5, (k, d)).astype(np.float32)
     spread = rng.normal(0, 0.5, (k, d, d)).astype(np.float32)
     constants["latents"]["covariance"] = np.eye(d, dtype=np.float32)[None] * 0.3 + np.einsum(

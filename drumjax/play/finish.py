@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from drumjax.audio.filters import keep_audible
+from drumjax.audio.levels import CEILING as PEAK
 from drumjax.play.plan import Plan
 
-FADE = 512  # samples before a sound's end, 23 ms at 22,050 Hz
-PEAK = 10 ** (-0.1 / 20)  # -0.1 dBFS
+FADE = 1024  # samples before a sound's end, 46 ms at 22,050 Hz
 MOST_GAIN = 4.0  # 12 dB: near silence stays quiet
 
 

@@ -65,7 +65,8 @@ def decode(
       category: weights [b, k], one-hot or mixed.
 
     Returns:
-      (linear mel [b, frames, mels], the frames until each sound's predicted end [b])
+      (linear mel [b, frames, mels], the frames until each sound's end [b]): the predicted one, but
+      before the MCNN sees what is not there any more; it ends long sounds with a tick
     """
     x = jnp.concatenate([z, category], axis=-1)
     for i in range(plan.hidden + 1):
@@ -79,7 +80,7 @@ def decode(
     x = (x[..., 0] + w[f"decoder/conv{last}/bias"][None, None]).swapaxes(1, 2)  # [b, frames, mels]
     logs = unstandardise(x, Scaler(w["scaler/mean"], w["scaler/std"]))
     mel = jnp.maximum(jnp.exp(jnp.minimum(logs, LOUDEST)) - plan.log_floor, 0.0)
-    return mel, predicted_end(mel)
+    return mel, jnp.minimum(predicted_end(mel), max(1, plan.frames - plan.reach))
 
 
 def predicted_end(mel: jax.Array) -> jax.Array:

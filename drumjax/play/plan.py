@@ -62,21 +62,17 @@ class Plan:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Lengths in frames that the MCNN is compiled for: eighths of the whole."""
-        return tuple(sorted({-(-self.frames * i // 8) for i in range(1, 9)}))
+        """Lengths in frames that the MCNN is compiled for: twelfths of the whole."""
+        return tuple(sorted({-(-self.frames * i // 12) for i in range(1, 13)}))
 
     def length(self, end: int) -> int:
-        """The next of `lengths` that computes sounds of `end` frames exactly.
-
-        After the first layer the rest of the network looks less than `reach` frames ahead; what
-        the first layer spreads into them is not zero, though the spectrogram is.
-        """
+        """The next of `lengths` that computes the samples before frame `end` exactly."""
         need = min(end + self.reach, self.frames)
         return next(n for n in self.lengths if n >= need)
 
     @property
     def reach(self) -> int:
-        """Frames that the layers after the first look ahead, rounded up."""
+        """Frames that the MCNN looks ahead, rounded up: 6 for the paper's."""
         s = self.head_stride
         steps = -(-self.head_padding // s)  # that one layer looks ahead in its input
-        return math.ceil(sum(steps * s**-i for i in range(1, len(self.head_channels))))
+        return math.ceil(sum(steps * s**-i for i in range(len(self.head_channels))))

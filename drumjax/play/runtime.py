@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from drumjax.errors import ConfigError, InstrumentError
@@ -167,9 +166,8 @@ def _buckets(run: Any, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _vocode_frames(plan: Plan, w: Any, mel: jax.Array, ends: jax.Array, frames: int) -> jax.Array:
-    """Linear mel [b, frames, mels], cut at `ends` [b] -> finished sounds [b, samples]."""
-    alive = jnp.arange(frames)[None] < ends[:, None]
-    sound, logits = heads.run_heads(plan, w, mel[:, :frames] * alive[..., None])
+    """The first `frames` of linear mels [b, frames, mels], ends [b] -> sounds [b, samples]."""
+    sound, logits = heads.run_heads(plan, w, mel[:, :frames])
     return finish.finish(plan, sound, logits, ends)
 
 
