@@ -1,7 +1,9 @@
 """Files that are there whole or not at all."""
 
 import os
+import tempfile
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from drumjax.errors import DataError
@@ -23,6 +25,31 @@ def write_file(path: str | Path, data: bytes) -> None:
         reason = getattr(error, "strerror", None) or error
         raise DataError(
             f"{str(path)!r} cannot be written ({reason}); choose another place."
+        ) from error
+
+
+def write_files(folder: str | Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write files, (name, content), into a folder, which is made; none appears before all are made.
+
+    Raises:
+      DataError: a file or the folder cannot be written.
+      Whatever making the files raises: then the folder is as it was.
+    """
+    folder = Path(folder)
+    try:
+        there = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+        with tempfile.TemporaryDirectory(prefix=".drumjax_", dir=there) as beside:
+            names = []
+            for name, content in files:
+                Path(beside, name).write_bytes(content)
+                names.append(name)
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in names:
+                os.replace(Path(beside, name), folder / name)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a name
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{str(folder)!r} cannot be written to ({reason}); choose another place."
         ) from error
 
 

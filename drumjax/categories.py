@@ -13,3 +13,6 @@ CATEGORIES = (
     "shaker",
     "tambourine",
 )
+
+# A hit of the key silences what still rings of the values.
+CHOKES = {"closed_hat": ("open_hat",)}

@@ -28,7 +28,7 @@ run() {
 
 all_sounds_there() {
   set -- "$output"/drumjax_*.wav
-  [ -f "$output/contact_sheet.png" ] && [ $# -eq 44 ]
+  [ -f "$output/drumjax_contact_sheet.png" ] && [ $# -eq 44 ]
 }
 
 install train
@@ -64,7 +64,7 @@ fi
 
 cat <<END
 
-Done. 44 sounds: $output/*.wav    All at a glance: $output/contact_sheet.png
+Done. 44 sounds: $output/*.wav    All at a glance: $output/drumjax_contact_sheet.png
 Two minutes of training give the outline of a drum, no more. To go on:
   other sounds        $venv_python -m drumjax sample --instrument=$instrument --seed=2 --output=out/more
   a kit for a sampler $venv_python -m drumjax kit --instrument=$instrument --seed=7 --output=out/kit

@@ -13,3 +13,64 @@ def rng():
     import numpy as np
 
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def instruments(tmp_path_factory):
+    """Files: tiny and other; mute, which lacks its encoder; hats, of other categories."""
+    from playing import write_instruments
+
+    folder = tmp_path_factory.mktemp("instruments")
+    write_instruments(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def player():
+    """Of the tiny instrument."""
+    from instruments import tiny_instrument
+
+    from drumjax.play.runtime import Player
+
+    return Player(tiny_instrument())
+
+
+@pytest.fixture
+def play(instruments, tmp_path, monkeypatch):
+    """Runs a command in a fresh folder; returns the exit status. No cache is kept."""
+    from drumjax.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("drumjax.play.cache.use_cache", lambda: None)
+
+    def run(command, *flags, instrument="tiny"):
+        return main([command, f"--instrument={instruments / instrument}.safetensors", *flags])
+
+    return run
+
+
+@pytest.fixture
+def refused(play, tmp_path, capsys):
+    """Runs a command that must refuse; returns its sentence. Nothing may be written."""
+
+    def run(command, *flags, **options):
+        before = sorted(tmp_path.rglob("*"))
+        capsys.readouterr()
+        assert play(command, *flags, **options) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"drumjax {command}: ")
+        assert error.endswith(".\n")
+        assert error.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before
+        return error
+
+    return run
+
+
+@pytest.fixture
+def groove(tmp_path):
+    """in.mid: kick, snare, a cymbal that no pad plays, and the same kick again: half a second."""
+    from playing import write_part
+
+    write_part(tmp_path / "in.mid", (0, 36, 127), (240, 38, 64), (0, 49, 100), (240, 36, 127))
+    return tmp_path

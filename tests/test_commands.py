@@ -45,8 +45,8 @@ def made(runs, tmp_path):
 def test_files_are_named_by_category_and_number(made, tmp_path):
     files = made("x", "--category=all", "--count=2", "--bits=24")
     wavs = [f"drumjax_{name}_{i:02d}.wav" for name in NAMES for i in (1, 2)]
-    assert sorted(files) == sorted([*wavs, "contact_sheet.png"])
-    assert files["contact_sheet.png"].startswith(b"\x89PNG")
+    assert sorted(files) == sorted([*wavs, "drumjax_contact_sheet.png"])
+    assert files["drumjax_contact_sheet.png"].startswith(b"\x89PNG")
     peaks = []
     for name in wavs:
         info = soundfile.info(tmp_path / "x" / name)
@@ -127,7 +127,7 @@ def test_report_holds_the_means_of_the_sounds(runs, held_out, tmp_path, capsys):
     assert capsys.readouterr().out == text
 
     pair = load_pair(runs / "cwae", runs / "mcnn")
-    configs, variables = zip(*pair, strict=True)
+    configs, variables = zip(*((n.config, n.variables) for n in pair), strict=True)
     values = chain_error(configs, variables, held_out.audio, held_out.category)
     for stage in ("cwae", "mcnn", "chain"):
         each = np.asarray(values[stage], np.float64)

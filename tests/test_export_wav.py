@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from drumjax import __version__
-from drumjax.atomic import write_file
+from drumjax.atomic import write_file, write_files
 from drumjax.audio.files import read_audio, write_audio
 from drumjax.errors import DataError
 from drumjax.export.wav import read_recipe, wav_bytes, write_wav
@@ -172,6 +172,24 @@ def test_a_recipe_is_found_before_the_sound_too(tmp_path, sound):
     assert read_recipe(tmp_path / "a.wav") == RECIPE
 
 
+def test_what_follows_zeros_is_not_looked_at(tmp_path, sound):
+    """A file of zeros, as a crash leaves one, would be read eight bytes at a time."""
+    data, path = wav_bytes(sound, RATE, **METADATA), tmp_path / "a.wav"
+    path.write_bytes(data[:12] + bytes(8) + data[12:])
+    assert read_recipe(path) is None
+
+
+@pytest.mark.parametrize(("padding", "found"), [(0, True), (2**20, False)])
+def test_a_list_too_long_for_ours_is_passed_over(tmp_path, sound, padding, found):
+    data = wav_bytes(sound, RATE, **METADATA)
+    at = data.rindex(b"LIST")
+    content = data[at + 8 :] + b"IOTH" + struct.pack("<I", padding) + bytes(padding)
+    (tmp_path / "a.wav").write_bytes(
+        data[:at] + b"LIST" + struct.pack("<I", len(content)) + content
+    )
+    assert read_recipe(tmp_path / "a.wav") == (RECIPE if found else None)
+
+
 def test_damaged_files_have_a_recipe_or_none(tmp_path, sound, rng):
     data, path = wav_bytes(sound[:50], RATE, **METADATA), tmp_path / "a.wav"
     for end in range(len(data)):
@@ -226,6 +244,33 @@ def test_places_that_cannot_be_written_to(tmp_path, name):
         write_file(f"{tmp_path}/{name}", b"new")
     assert "\n" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+def test_files_appear_together_or_not_at_all(tmp_path):
+    def files(fails):
+        yield "a.wav", b"new"
+        assert not (tmp_path / "f/g/b.wav").exists()
+        yield "b.wav", b"new"
+        if fails:
+            raise DataError("No more.")
+
+    with pytest.raises(DataError, match="No more"):
+        write_files(tmp_path / "f/g", files(fails=True))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/c.wav").write_bytes(b"old")
+    write_files(tmp_path / "f/g", files(fails=False))
+    write_files(tmp_path / "f", [("c.wav", b"new")])
+    found = {p.relative_to(tmp_path).as_posix(): p.read_bytes() for p in tmp_path.rglob("*.*")}
+    assert found == dict.fromkeys(("f/g/a.wav", "f/g/b.wav", "f/c.wav"), b"new")
+
+
+@pytest.mark.parametrize("name", ["file", "a\0b", "x" * 300])
+def test_folders_that_cannot_be_written_to(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"file")
+    with pytest.raises(DataError, match="cannot be written to"):
+        write_files(f"{tmp_path}/{name}", [("a.wav", b"new")])
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="devices are files on POSIX alone")

@@ -19,6 +19,7 @@ from drumjax.play.recipe import (
     check_instrument,
     decimal,
     describe,
+    mixture,
     read,
     render,
 )
@@ -104,7 +105,15 @@ def test_a_newer_schema_asks_for_an_update():
         ("extra", [], "must be tables"),
         ("sounds", [], "holds no sounds"),
         ("sounds", {}, "holds no sounds"),
-        ("sounds/0", 3, "."),
+        ("sounds/0", 3, "a sound is 3, not a table"),
+        ("output", 3, "output and extra must be tables"),
+        ("output", {"\x1b[2J": 3}, r"no '\\x1b\[2J', but sample_rate"),
+        ("sounds/0/shape", {"\x1b[2J": 3}, r"no '\\x1b\[2J'"),
+        ("sounds/0/shape", {"pitch": "\x1b"}, r"'\\x1b'"),
+        ("sounds/0/z", {}, r"code of kick_01 is \{\}, not a list"),
+        ("sounds/0/z", {"1": 2}, "not a list"),
+        ("sounds/0/z", [], r"code of kick_01 is \[\], not a list"),
+        ("sounds/0/z", ["x" * 999], r"holds 'x{56}\.\.\., not a number"),
         ("sounds/1/name", "kick_01", "two sounds"),
         ("sounds/1/name", "KICK 01", "two sounds"),
         ("sounds/0/name", "../../etc/x", "cannot be called"),
@@ -116,7 +125,7 @@ def test_a_newer_schema_asks_for_an_update():
         ("sounds/0/z", [10**400, 0, 0, 0], "not a number within"),
         ("sounds/0/z", [True, 0, 0, 0], "True"),
         ("sounds/0/z", ["1", 0, 0, 0], "'1'"),
-        ("sounds/0/z", None, "."),
+        ("sounds/0/z", None, "code of kick_01 is None, not a list"),
         ("sounds/0/note", 128, "note 128"),
         ("sounds/0/note", 3.5, "note 3.5"),
         ("sounds/0/category", 3, "neither"),
@@ -132,7 +141,7 @@ def test_a_newer_schema_asks_for_an_update():
         ("output/sample_rate", 22050.0, "22050.0"),
         ("output/bits", 8, "8"),
         ("output/plain", "no", "plain"),
-        ("output", {"volume": 3}, "volume"),
+        ("output", {"volume": 3}, "no 'volume', but sample_rate, bits, plain"),
     ],
 )
 def test_a_damaged_recipe_is_one_sentence(path, value, says):
@@ -202,6 +211,26 @@ def test_weights_of_names_and_hybrids():
     assert hybrid.label == "kick+clap"  # whatever order JSON gives them
 
 
+@pytest.mark.parametrize(
+    ("shares", "category"),
+    [
+        ({"kick": 7, "snare": 3}, {"kick": 0.7, "snare": 0.3}),
+        ({"kick": 5.0}, "kick"),
+        ({"kick": 1e-40, "snare": 1e6}, "snare"),
+        ({"kick": 1e-40, "snare": 1.0, "clap": 1.0}, {"snare": 0.5, "clap": 0.5}),
+    ],
+)
+def test_shares_become_a_category_that_can_be_read_back(shares, category):
+    assert mixture(shares) == category
+    whole = recipe(Sound("a", mixture(shares), Z))
+    assert read(whole.to_json(), "x").sounds[0].category == category
+
+
+def test_a_shape_that_leaves_nothing_names_the_sound():
+    with pytest.raises(ConfigError, match=r"^h 2: trim_start and trim_end leave nothing .*less\.$"):
+        render(Player(tiny_instrument()), Sound("h 2", "kick", Z, Shape(trim_end=9.0)), 22050)
+
+
 # Kits
 
 
@@ -255,11 +284,15 @@ def test_pads_of_a_list_and_of_a_table(tmp_path):
         "snare_02": "snare",
     }
     table = tmp_path / "pads.toml"
-    table.write_text('[pads]\nboom = "kick"\nghost = {snare = 3, clap = 1}\nsolo = {clap = 2}\n')
+    table.write_text(
+        '[pads]\nboom = "kick"\nghost = {snare = 3, clap = 1}\nsolo = {clap = 2}\n'
+        "faint = {kick = 1e-40, clap = 1e6}\n"
+    )
     assert kit.read_pads(str(table), KNOWN) == {
         "boom": "kick",
         "ghost": {"snare": 0.75, "clap": 0.25},
         "solo": "clap",
+        "faint": "clap",
     }
 
 
@@ -307,7 +340,8 @@ def test_a_lock_means_a_pad_or_a_category():
     pads = kit.make(tiny_instrument(), kit.numbered(["kick", "snare", "kick"]), 5)
     assert kit.chosen(pads, "lock", "kick, snare_01") == {"kick_01", "kick_02", "snare_01"}
     assert kit.chosen(pads, "lock", "kick_02") == {"kick_02"}
-    assert kit.chosen(pads, "lock", None) == set()
+    with pytest.raises(ConfigError, match="no pad ''"):
+        kit.chosen(pads, "lock", "kick,")
     with pytest.raises(ConfigError, match=r"--lock=ride: .*'ride'; it has kick_01, snare_01, kick"):
         kit.chosen(pads, "lock", "ride")
 

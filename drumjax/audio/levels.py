@@ -3,18 +3,20 @@
 import numpy as np
 
 CEILING = 10 ** (-0.1 / 20)  # -0.1 dBFS
+_ROUNDED = 1.000001  # beyond the ceiling by no more than float32's rounding: no reason to scale
 
 
 def peak_safe(samples: np.ndarray) -> np.ndarray:
     """Float samples [n] as float32, scaled down as a whole where they exceed `CEILING`.
 
-    What is float32 and needs no scaling is returned as it is, not copied.
+    What is float32 and lies within it is returned as it is, not copied.
     """
     ceiling = np.float32(CEILING)
     peak = max(np.max(samples, initial=0.0), -np.min(samples, initial=0.0))
-    if peak > ceiling:
+    if peak > _ROUNDED * ceiling:
         samples = samples * samples.dtype.type(float(ceiling) / float(peak))
-        np.clip(samples, -ceiling, ceiling, out=samples)
+    if peak > ceiling:
+        samples = np.clip(samples, -ceiling, ceiling)
     return samples.astype(np.float32, copy=False)
 
 

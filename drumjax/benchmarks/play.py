@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from drumjax.audio.levels import CEILING
 from drumjax.benchmarks import griffin_lim, machine, networks, rival_linen
 from drumjax.benchmarks.linen_networks import Linen, linen_networks
 from drumjax.benchmarks.rival_onnx import onnx_apply
@@ -22,7 +23,6 @@ BATCHES = (8, 64)
 CODES = 64  # different sounds; each call takes the next
 TOLERANCE = 1e-4  # of a rival's sound, relative to the linen model's
 SECONDS = 10.0  # that a contender may take in one race
-CEILING = 10 ** (-0.1 / 20)
 
 Render = Callable[[np.ndarray, np.ndarray], np.ndarray]  # z [b, d], weights [b, k] -> [b, samples]
 Say = Callable[[str], None]

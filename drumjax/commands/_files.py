@@ -1,6 +1,10 @@
 """What the commands that make sounds read and write: instruments, recipes, WAV files."""
 
+import dataclasses
+import hashlib
+import itertools
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +22,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LOOK = 2**20  # bytes
+# What drumjax leaves in a file: a recipe, a WAV file's ISFT chunk, the head of an SFZ kit, and the
+# author of a Hydrogen kit.
+_MARKS = re.compile(
+    rb'"format": "drumjax-recipe"|ISFT.{4}drumjax |\A// [^\n]*, made by drumjax |<author>drumjax ',
+    re.DOTALL,
+)
+_HASH = "sha256"  # of a plain WAV file, in the recipe beside it
 _LARGEST = 64 * 2**20  # bytes of a recipe, which are some 1,500 for each sound
 
 
@@ -48,12 +59,14 @@ def check_file(path: str | Path) -> Path:
     """
     file = Path(path)
     check_folder(str(file.parent))
-    if file.is_dir():
-        raise DataError(f"{file} is a folder; name a file with --output.")
     try:
-        foreign = file.exists() and not _is_ours(file)
+        if file.is_dir():
+            raise DataError(f"{file} is a folder; name a file with --output.")
+        foreign = file.is_file() and not _is_ours(file)
     except OSError as error:
-        raise DataError(f"{file} cannot be opened ({error.strerror}); choose another.") from error
+        raise DataError(
+            f"{file} cannot be used ({error.strerror}); choose another --output."
+        ) from error
     if foreign:
         raise DataError(
             f"{file} is there already and was not made by drumjax; choose another --output."
@@ -62,13 +75,53 @@ def check_file(path: str | Path) -> Path:
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether drumjax is named in a file, or in its name, as a plain WAV is too bare for that."""
+    """Whether drumjax made a file: so its name says, a mark inside it, or the recipe beside it.
+
+    Raises:
+      OSError: it cannot be read.
+    """
     if file.name.startswith("drumjax_"):
         return True
     with file.open("rb") as opened:
         start = opened.read(_LOOK)
         opened.seek(max(0, file.stat().st_size - _LOOK))
-        return b"drumjax" in start + opened.read(_LOOK)
+        return any(map(_MARKS.search, (start, opened.read(_LOOK)))) or _is_told_beside(file)
+
+
+def _is_told_beside(file: Path) -> bool:
+    """Whether the recipe that stands beside a plain WAV file is of that very file."""
+    told = _told(_recipe_beside(file))
+    return told is not None and told == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _told(path: Path) -> str | None:
+    """The hash of the one WAV file that a recipe stands beside; None if it is no such recipe."""
+    try:
+        return load_recipe(path).extra.get(_HASH) if path.is_file() else None
+    except (DataError, OSError):
+        return None
+
+
+def _recipe_beside(file: Path) -> Path:
+    """Where the recipe of a plain WAV file stands: NAME.json for NAME.wav."""
+    return file.with_suffix(".json")
+
+
+def check_wav(path: str, plain: bool) -> Path:
+    """A WAV file to be written, with the recipe beside it if it is plain; see `check_file`.
+
+    Raises:
+      DataError: one of them is somebody else's, or could not be written.
+    """
+    file = check_file(path)
+    if plain:
+        beside = check_file(_recipe_beside(file))
+        if beside.exists() and _told(beside) is None:
+            raise DataError(
+                f"{beside}, where the recipe of a plain WAV file goes, is there already and holds "
+                "something else; choose another --output."
+            )
+    return file
 
 
 def open_player(path: str) -> "Player":
@@ -111,7 +164,11 @@ def load_recipe(path: str | Path) -> "Recipe":
 
 
 def wav_of(recipe: "Recipe", sound: "Sound", samples: np.ndarray) -> bytes:
-    """The WAV file of one of a recipe's sounds, rendered to [n] samples, with its own recipe."""
+    """The WAV file of one of a recipe's sounds, rendered to [n] samples, with its own recipe.
+
+    Raises:
+      DataError: see `wav_bytes`.
+    """
     from drumjax.export.wav import wav_bytes
 
     output = recipe.output
@@ -128,36 +185,89 @@ def wav_of(recipe: "Recipe", sound: "Sound", samples: np.ndarray) -> bytes:
 
 
 def write_sounds(player: "Player", recipe: "Recipe", folder: Path) -> int:
-    """Write drumjax_NAME.wav for each sound into a folder, which is made.
+    """Write drumjax_NAME.wav for each sound into a folder, which is made: all of them, or none.
 
     Returns how many of the sounds are silent.
+
+    Raises:
+      DrumjaxError: a sound cannot be made, or the folder not be written to.
     """
+    from drumjax.atomic import write_files
+    from drumjax.play.recipe import render
+
     silent = 0
-    for sound in progress(recipe.sounds, "sounds"):
-        silent += not write_sound(player, recipe, sound, folder / sound.file_name)
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        nonlocal silent
+        for sound in progress(recipe.sounds, "sounds"):
+            samples = render(player, sound, recipe.output.sample_rate)
+            silent += not samples.any()
+            yield sound.file_name, wav_of(recipe, sound, samples)
+
+    write_files(folder, files())
     return silent
 
 
-def write_sound(player: "Player", recipe: "Recipe", sound: "Sound", path: Path) -> bool:
-    """Write one sound into a file, whose folder is made; returns whether anything is heard."""
+def write_wav_file(path: Path, content: bytes, recipe: "Recipe") -> None:
+    """Write one WAV file, whose folder is made; beside a plain one, NAME.json, its recipe.
+
+    Raises:
+      DataError: a file cannot be written.
+    """
     from drumjax.atomic import write_file
     from drumjax.audio.files import make_folder
-    from drumjax.play.recipe import render
 
-    samples = render(player, sound, recipe.output.sample_rate)
     make_folder(str(path.parent))
-    write_file(path, wav_of(recipe, sound, samples))
-    return bool(samples.any())
+    write_file(path, content)
+    if recipe.output.plain:
+        mark = {_HASH: hashlib.sha256(content).hexdigest()}
+        told = dataclasses.replace(recipe, extra={**recipe.extra, **mark})
+        write_file(_recipe_beside(path), told.to_json().encode())
+        print(f"{shown(_recipe_beside(path))} is its recipe, which a plain WAV file cannot hold")
+
+
+def tell_silent(silent: int, count: int) -> None:
+    """Print how many of `count` sounds are silent, if there are any."""
+    if silent:
+        which = f"{silent} of them {'is' if silent == 1 else 'are'}" if count > 1 else "it is"
+        print(f"{which} silent: the networks need more training.")
 
 
 def keep_recipe(recipe: "Recipe", folder: Path) -> None:
-    """Write drumjax_recipe.json where the WAV files, being plain, cannot hold their recipes."""
+    """Write the recipe of plain WAV files, which cannot hold theirs, into their folder.
+
+    That is drumjax_recipe.json, with what earlier runs in the same form left there. Where the file
+    is of another instrument or form, or no recipe, it stays, and the next free name is taken:
+    drumjax_recipe_2.json.
+
+    Raises:
+      DataError: it cannot be written.
+    """
     from drumjax.atomic import write_file
 
-    if recipe.output.plain:
-        path = folder / "drumjax_recipe.json"
-        write_file(path, recipe.to_json().encode())
-        print(f"{shown(path)} is their recipe, which plain WAV files cannot hold")
+    if not recipe.output.plain:
+        return
+    for number in itertools.count(1):
+        path = folder / f"drumjax_recipe{f'_{number}' if number > 1 else ''}.json"
+        if (whole := _joined(path, recipe)) is not None:
+            write_file(path, whole.to_json().encode())
+            print(f"{shown(path)} is their recipe, which plain WAV files cannot hold")
+            return
+
+
+def _joined(path: Path, recipe: "Recipe") -> "Recipe | None":
+    """The recipe, joined to the one of a file if there is one; None if the two do not fit."""
+    if not path.exists():
+        return recipe
+    try:
+        there = load_recipe(path)
+    except DataError:
+        return None
+    same = there.instrument.get("identity") == recipe.instrument.get("identity")
+    if not same or there.output != recipe.output:
+        return None
+    sounds = {sound.file_name.lower(): sound for sound in (*there.sounds, *recipe.sounds)}
+    return dataclasses.replace(recipe, sounds=tuple(sounds.values()))
 
 
 def progress(items: Sequence[T], what: str) -> Iterator[T]:
@@ -183,13 +293,3 @@ def shown(path: str | Path) -> str:
     from drumjax.data.scan import as_text
 
     return as_text(path)
-
-
-def file_word(text: str, longest: int = 40) -> str:
-    """A file's name without its suffix, as part of another's: ASCII letters, digits and _."""
-    import re
-    import unicodedata
-
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    word = re.sub(r"[^a-z0-9]+", "_", plain).strip("_").removeprefix("drumjax_")
-    return word[:longest].strip("_") or "sound"

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from drumjax.play.shape import Shape
 
 OVERWRITES = (
-    "Files that earlier runs left in the folder (drumjax_*.wav) are replaced where names are the "
-    "same; all others stay as they are."
+    "Files that earlier runs left in the folder (drumjax_*) are replaced where names are the same, "
+    "once all new ones are made; all others stay as they are."
 )
 
 _SHAPE = {  # flag: (unit, what it does)
@@ -47,6 +48,15 @@ class _Formatter(argparse.HelpFormatter):
         return super()._fill_text(text, width, indent)
 
 
+def parse(p: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The flags; --two-words are taken for --two_words. Those that contradict end with status 2."""
+    words = [re.sub(r"^--[^=]+", lambda x: "--" + x[0][2:].replace("-", "_"), w) for w in argv]
+    args = p.parse_args(words)
+    if args.profile is not None and (args.rate is not None or args.bits is not None):
+        p.error("--profile sets the rate and the bits; leave out --rate and --bits")
+    return args
+
+
 def add_instrument(p: argparse.ArgumentParser) -> None:
     """--instrument."""
     p.add_argument(
@@ -55,9 +65,9 @@ def add_instrument(p: argparse.ArgumentParser) -> None:
 
 
 def add_any_instrument(p: argparse.ArgumentParser) -> None:
-    """--any-instrument."""
+    """--any_instrument."""
     p.add_argument(
-        "--any-instrument",
+        "--any_instrument",
         action="store_true",
         help="play the recipe even if it belongs to another instrument: other sounds, then",
     )
@@ -108,30 +118,40 @@ def output_of(args: argparse.Namespace, base: "Output | None" = None) -> "Output
     from drumjax.export.profiles import find_profile
     from drumjax.play.recipe import Output
 
+    if args.profile is not None:
+        profile = find_profile(args.profile)
+        return Output(profile.sample_rate, profile.bits, profile.plain)
     given = {"sample_rate": args.rate, "bits": args.bits}
     given = {name: value for name, value in given.items() if value is not None}
-    if args.profile is None:
-        return dataclasses.replace(base or Output(), **given)
-    if given:
-        raise ConfigError("--profile sets the rate and the bits; leave out --rate and --bits.")
-    profile = find_profile(args.profile)
-    return Output(profile.sample_rate, profile.bits, profile.plain)
+    return dataclasses.replace(base or Output(), **given)
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a negative seed."""
+    """Refuse a negative seed.
+
+    Raises:
+      ConfigError: it is one.
+    """
     if seed < 0:
         raise ConfigError(f"--seed={seed} cannot be used; choose 0 or more.")
 
 
 def check_count(flag: str, value: int, least: int, most: int = 10_000) -> None:
-    """Refuse a number of sounds out of range."""
+    """Refuse a number of sounds out of range.
+
+    Raises:
+      ConfigError: it is one.
+    """
     if not least <= value <= most:
         raise ConfigError(f"--{flag}={value} cannot be used; choose {least} to {most:,}.")
 
 
 def check_amount(amount: float) -> None:
-    """Refuse an amount outside 0 to 1, NaN included."""
+    """Refuse an amount outside 0 to 1, NaN included.
+
+    Raises:
+      ConfigError: it is one.
+    """
     if not 0.0 <= amount <= 1.0:
         raise ConfigError(f"--amount={amount:g} cannot be used; choose 0 to 1.")
 
@@ -145,24 +165,21 @@ def parse_category(text: str, known: Sequence[str]) -> "Category":
     if "=" not in text:
         _check_known(text, known)
         return text
-    shares = parse_numbers("category", text)
+    shares = parse_numbers("category", text, 1e6)
     for name, share in shares.items():
         _check_known(name, known)
-        if not 0.0 < share <= 1e6:
+        if share <= 0.0:
             raise ConfigError(f"--category gives {name} a share of {share:g}; choose more than 0.")
-    total = sum(shares.values())
-    if len(shares) == 1:
-        return next(iter(shares))
-    from drumjax.play.recipe import decimal
+    from drumjax.play.recipe import mixture
 
-    return {name: decimal(share / total) for name, share in shares.items()}
+    return mixture(shares)
 
 
-def parse_numbers(flag: str, text: str) -> dict[str, float]:
+def parse_numbers(flag: str, text: str, most: float = 100.0) -> dict[str, float]:
     """ "a=1,b=-0.5" as a dict.
 
     Raises:
-      ConfigError: it is not of that form, names one thing twice, or a number is not finite.
+      ConfigError: it is not of that form, names one thing twice, or a number lies beyond ±most.
     """
     numbers: dict[str, float] = {}
     for part in text.split(","):
@@ -173,6 +190,8 @@ def parse_numbers(flag: str, text: str) -> dict[str, float]:
             number = np.nan
         if not (name and sign and np.isfinite(number)) or name in numbers:
             raise ConfigError(f"--{flag}={text} cannot be read; write it like name=1.5,other=-0.5.")
+        if abs(number) > most:
+            raise ConfigError(f"--{flag} gives {name} {number:g}; choose -{most:g} to {most:g}.")
         numbers[name] = number
     return numbers
 

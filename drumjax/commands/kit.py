@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from drumjax.commands import _files, _flags
 from drumjax.errors import ConfigError
 
 if TYPE_CHECKING:
+    from drumjax.export.kit import Pad
     from drumjax.play.instrument import Instrument
     from drumjax.play.recipe import Recipe, Sound
     from drumjax.play.runtime import Player
 
 FORMATS = ("wav", "sfz", "hydrogen")
 NAME = "drumjax_kit"
+_SUFFIXES = {"sfz": ".sfz", "hydrogen": ".h2drumkit"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,9 +26,8 @@ def parser() -> argparse.ArgumentParser:
         "kit",
         "Make a drum kit, one sound for each pad, and its recipe, kit.json. With a recipe, --seed "
         "makes new sounds for all pads but those of --lock, --reroll for those pads alone, and "
-        "neither makes the same kit again, byte for byte. "
-        + _flags.OVERWRITES
-        + " A kit.json, .sfz "
+        "neither makes the same kit again, byte for byte. Flags of shape apply to all pads, also "
+        "to those that --lock keeps. " + _flags.OVERWRITES + " A kit.json, .sfz "
         "or .h2drumkit of that name is replaced if drumjax made it, and else refused.",
         [
             "--instrument=studio.safetensors --seed=7 --output=out/kit",
@@ -51,8 +50,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the kit to start from (with --lock or --reroll: the kit.json in --output)",
     )
-    p.add_argument("--lock", metavar="PADS", help="pads, or categories, that keep their sounds")
-    p.add_argument("--reroll", metavar="PADS", help="the only ones that get new sounds")
+    some = p.add_mutually_exclusive_group()
+    some.add_argument("--lock", metavar="PADS", help="pads, or categories, that keep their sounds")
+    some.add_argument("--reroll", metavar="PADS", help="the only ones that get new sounds")
     p.add_argument(
         "--pads",
         metavar="TABLE",
@@ -71,8 +71,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
-    _check(args)
+    args = _parse(argv)
     folder = _files.check_folder(args.output)
     before = _before(args, folder)
     output = _flags.output_of(args, before.output if before else None)
@@ -82,63 +81,71 @@ def main(argv: Sequence[str]) -> int:
     player = _files.open_player(args.instrument)
     from drumjax.play.recipe import Recipe, check_instrument, describe
 
-    about = describe(player.instrument)
+    about, own = describe(player.instrument), before
     if before:
-        source = str(args.recipe or folder / "kit.json")
-        before = check_instrument(before, player.instrument, source, args.any_instrument)
-        about = before.instrument
-    sounds = _sounds(args, player.instrument, before.sounds if before else ())
+        source = str(_source(args, folder))
+        own = check_instrument(before, player.instrument, source, args.any_instrument)
+        about = own.instrument
+    sounds = _sounds(args, player.instrument, own.sounds if own else ())
     recipe = Recipe(about, with_notes(sounds), output, extra)
-    _write(player, recipe, folder)
-    _tell(recipe, before.sounds if before else ())
+    silent = _write(player, recipe, folder)
+    _tell(recipe, before)
     print(f"{len(sounds)} pads are in {_files.shown(folder)}; kit.json is their recipe")
+    _files.tell_silent(silent, len(sounds))
+    _tell_earlier(folder, extra["name"], extra["formats"])
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Refuse flags that do not go together, before anything is read."""
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The flags, checked before anything is read."""
+    p = parser()
+    args = _flags.parse(p, argv)
+    if args.pads is not None and any(x is not None for x in (args.recipe, args.lock, args.reroll)):
+        p.error("--pads is for a new kit; leave out --recipe, --lock and --reroll")
     _flags.shape_of(args)
     if args.seed is not None:
         _flags.check_seed(args.seed)
-    if args.lock and args.reroll:
-        raise ConfigError("--lock and --reroll say the same from two sides; give one of them.")
-    if args.pads and (args.recipe or args.lock or args.reroll):
-        raise ConfigError("--pads is for a new kit; leave out --recipe, --lock and --reroll.")
+    return args
+
+
+def _source(args: argparse.Namespace, folder: Path) -> Path:
+    """The recipe to start from."""
+    return folder / "kit.json" if args.recipe is None else Path(args.recipe)
 
 
 def _before(args: argparse.Namespace, folder: Path) -> "Recipe | None":
     """The kit to start from, if there is to be one."""
-    if args.recipe is None and not (args.lock or args.reroll):
+    if args.recipe is None and args.lock is None and args.reroll is None:
         return None
-    if args.recipe is None and not (folder / "kit.json").is_file():
+    source = _source(args, folder)
+    if args.recipe is None and not source.is_file():
         raise ConfigError(
             f"--lock and --reroll need a kit, and {folder} holds no kit.json; name one with "
             "--recipe."
         )
-    return _files.load_recipe(args.recipe or folder / "kit.json")
+    return _files.load_recipe(source)
 
 
 def _extra(args: argparse.Namespace, before: "Recipe | None") -> dict:
     """What kit.json holds besides the sounds: the kit's name and formats."""
-    from drumjax.export.kit import Pad, check_kit
+    from drumjax.export.kit import check_kit_name
 
     held = before.extra if before else {}
-    formats = (
-        [f.strip() for f in args.format.split(",")] if args.format else held.get("formats", ["wav"])
-    )
-    name = args.name or held.get("name", NAME)
-    if not isinstance(name, str) or not isinstance(formats, list):
+    formats, name = held.get("formats", ["wav"]), held.get("name", NAME)
+    if args.format is not None:
+        formats = [f.strip() for f in args.format.split(",")]
+    name = name if args.name is None else args.name
+    if not isinstance(name, str) or not isinstance(formats, list) or not formats:
         raise ConfigError("The recipe's name or formats cannot be used; give --name and --format.")
     if unknown := [f for f in formats if f not in FORMATS]:
-        raise ConfigError(f"There is no format {unknown[0]!r}; choose of {', '.join(FORMATS)}.")
-    check_kit(name, [Pad("x", "x", 36, np.zeros(1), 22050)])
+        raise ConfigError(f"There is no format {unknown[0]!a}; choose of {', '.join(FORMATS)}.")
+    check_kit_name(name)
     return {"command": "kit", "name": name, "formats": sorted(set(formats), key=FORMATS.index)}
 
 
 def _indices(folder: Path, name: str, formats: Sequence[str]) -> list[Path]:
     """The files besides the WAV files."""
-    suffixes = {"sfz": ".sfz", "hydrogen": ".h2drumkit"}
-    return [folder / "kit.json", *(folder / f"{name}{suffixes[f]}" for f in formats if f != "wav")]
+    return [folder / "kit.json", *(folder / f"{name}{_SUFFIXES[f]}" for f in formats if f != "wav")]
 
 
 def _sounds(
@@ -149,16 +156,19 @@ def _sounds(
 
     if not before:
         known = instrument.categories
-        pads = kit.read_pads(args.pads, known) if args.pads else kit.default_pads(known)
+        pads = kit.default_pads(known)
+        if args.pads is not None:
+            pads = kit.read_pads(args.pads, known)
         seed = 1 if args.seed is None else args.seed
         return kit.make(instrument, pads, seed, shape=_flags.shape_of(args))
-    named = kit.chosen(before, "lock" if args.lock else "reroll", args.lock or args.reroll)
-    if args.reroll:
+    if args.reroll is not None:
+        named = kit.chosen(before, "reroll", args.reroll)
         anew = [s for s in before if s.name in named]
-    elif args.lock or args.seed is not None:
+    elif args.lock is not None:
+        named = kit.chosen(before, "lock", args.lock)
         anew = [s for s in before if s.name not in named]
     else:
-        anew = []
+        anew = [] if args.seed is None else before
     seeds = {s.name: _next_seed(s) if args.seed is None else args.seed for s in anew}
     made = kit.reroll(instrument, before, seeds)
     return tuple(dataclasses.replace(s, shape=_flags.shape_of(args, s.shape)) for s in made)
@@ -170,51 +180,80 @@ def _next_seed(sound: "Sound") -> int:
 
 
 def with_notes(sounds: Sequence["Sound"]) -> tuple["Sound", ...]:
-    """The sounds, each with a MIDI note of its own."""
+    """The sounds, each with a MIDI note of its own.
+
+    Raises:
+      DataError: there are more of them than MIDI has notes.
+    """
     from drumjax.export.gm import assign_notes
 
     held = [sound.note for sound in sounds]
     if None not in held and len(set(held)) == len(held):
         return tuple(sounds)
-    notes = assign_notes([sound.label for sound in sounds])
+    notes = assign_notes([sound.strongest for sound in sounds])
     return tuple(dataclasses.replace(s, note=n) for s, n in zip(sounds, notes, strict=True))
 
 
-def _write(player: "Player", recipe: "Recipe", folder: Path) -> None:
-    """Write kit.json and the kit in each format."""
-    from drumjax.atomic import write_file
+def _write(player: "Player", recipe: "Recipe", folder: Path) -> int:
+    """Make all pads, then write the kit in each format, and kit.json; returns how many are silent.
+
+    Where a pad cannot be made, the folder stays as it was.
+    """
+    from drumjax.atomic import write_file, write_files
     from drumjax.audio.files import make_folder
-    from drumjax.export.gm import choke_group
     from drumjax.export.hydrogen import write_hydrogen
-    from drumjax.export.kit import Pad
     from drumjax.export.profiles import Profile
     from drumjax.export.sfz import write_sfz
-    from drumjax.play.recipe import render
 
-    output, name = recipe.output, recipe.extra["name"]
+    output, name, formats = recipe.output, recipe.extra["name"], recipe.extra["formats"]
     profile = Profile("kit", output.sample_rate, output.bits, output.plain)
+    pads = [_pad(player, recipe, sound) for sound in _files.progress(recipe.sounds, "pads")]
     make_folder(str(folder))
-    pads = []
-    for s in _files.progress(recipe.sounds, "pads"):
-        samples = render(player, s, output.sample_rate)
-        about = recipe.alone(s).to_dict()
-        note = s.note or 0
-        pads.append(
-            Pad(s.name, s.label, note, samples, output.sample_rate, about, choke_group(s.label))
-        )
-        if "wav" in recipe.extra["formats"]:
-            write_file(folder / s.file_name, _files.wav_of(recipe, s, samples))
-    if "sfz" in recipe.extra["formats"]:
+    pairs = list(zip(recipe.sounds, pads, strict=True))
+    if "wav" in formats:
+        wavs = [(s.file_name, _files.wav_of(recipe, s, pad.samples)) for s, pad in pairs]
+        write_files(folder, wavs)
+    if "sfz" in formats:
         write_sfz(folder, pads, name, profile)
-    if "hydrogen" in recipe.extra["formats"]:
+    if "hydrogen" in formats:
         write_hydrogen(folder / f"{name}.h2drumkit", pads, name, profile)
     write_file(folder / "kit.json", recipe.to_json().encode())
+    return sum(not pad.samples.any() for pad in pads)
 
 
-def _tell(recipe: "Recipe", before: Sequence["Sound"]) -> None:
+def _pad(player: "Player", recipe: "Recipe", sound: "Sound") -> "Pad":
+    from drumjax.export.gm import choke_groups
+    from drumjax.export.kit import Pad
+    from drumjax.play.recipe import render
+
+    rate = recipe.output.sample_rate
+    samples, about = render(player, sound, rate), recipe.alone(sound).to_dict()
+    groups = choke_groups(sound.strongest)
+    return Pad(sound.name, sound.label, sound.note or 0, samples, rate, about, *groups)
+
+
+def _tell(recipe: "Recipe", before: "Recipe | None") -> None:
     """Print a line for each pad: name, note, and where its sound is from."""
-    held = {sound.name: sound.z.tobytes() for sound in before}
+    held = {}
+    if before and before.instrument.get("identity") == recipe.instrument["identity"]:
+        held = {sound.name: sound for sound in before.sounds}
     for s in recipe.sounds:
-        kept = held.get(s.name) == s.z.tobytes()
-        seed = s.origin.get("seed", "?")
-        print(f"  {s.name:<16} note {s.note:<4} seed {seed:<6}{' as it was' if kept else ''}")
+        seed = s.origin.get("seed")
+        seed = seed if type(seed) is int else "?"
+        kept = " as it was" if _same(s, held.get(s.name)) else ""
+        print(f"  {s.name:<16} note {s.note:<4} seed {seed:<6}{kept}")
+
+
+def _same(a: "Sound", b: "Sound | None") -> bool:
+    """Whether two sounds are heard alike on one instrument."""
+    if b is None:
+        return False
+    return (a.z.tobytes(), a.category, a.shape) == (b.z.tobytes(), b.category, b.shape)
+
+
+def _tell_earlier(folder: Path, name: str, formats: Sequence[str]) -> None:
+    """Print which files of other formats an earlier kit of the name left: they still play that."""
+    for form, suffix in _SUFFIXES.items():
+        path = folder / f"{name}{suffix}"
+        if form not in formats and path.is_file():
+            print(f"{_files.shown(path)} stays as it was; --format=wav,{form} makes it anew")

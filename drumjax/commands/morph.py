@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
+    args = _flags.parse(parser(), argv)
     _flags.check_count("steps", args.steps, 2)
     shape, output = _flags.shape_of(args), _flags.output_of(args)
     folder = _files.check_folder(args.output)
@@ -72,22 +72,22 @@ def main(argv: Sequence[str]) -> int:
         for i, z in enumerate(codes)
     )
     recipe = Recipe(describe(player.instrument), sounds, output)
-    _files.write_sounds(player, recipe, folder)
+    silent = _files.write_sounds(player, recipe, folder)
     ends = f"{sounds[0].file_name} to {sounds[-1].file_name}"
     print(f"{args.steps} sounds, {ends}, are in {_files.shown(folder)}")
+    _files.tell_silent(silent, len(sounds))
     _files.keep_recipe(recipe, folder)
     return 0
 
 
 def mixed(first: "Category", last: "Category", share: float) -> "Category":
     """A category, or a hybrid's weights, at a share between 0 (`first`) and 1 (`last`)."""
-    from drumjax.play.recipe import decimal
+    from drumjax.play.recipe import mixture
 
     ends = [{c: 1.0} if isinstance(c, str) else c for c in (first, last)]
     names = dict.fromkeys(name for end in ends for name in end)
     weights = {
-        name: decimal((1 - share) * ends[0].get(name, 0.0) + share * ends[1].get(name, 0.0))
+        name: (1 - share) * ends[0].get(name, 0.0) + share * ends[1].get(name, 0.0)
         for name in names
     }
-    weights = {name: weight for name, weight in weights.items() if weight > 0.0}
-    return weights if len(weights) > 1 else next(iter(weights))
+    return mixture(weights)

@@ -2,19 +2,27 @@
 
 import argparse
 import dataclasses
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drumjax.commands import _files, _flags
 from drumjax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from drumjax.play.recipe import Recipe
+    from drumjax.play.runtime import Player
 
 
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
     p = _flags.new_parser(
         "render",
-        "Make the sounds of a recipe again, byte for byte: a kit.json, or any WAV that drumjax "
-        "made, for it holds its own. Flags of shape and form that are given change the recipe's. "
-        + _flags.OVERWRITES,
+        "Make the sounds of a recipe again, byte for byte: of a kit.json, or of a WAV that drumjax "
+        "made, which holds its own (a plain one has it in a .json beside it). A loop holds the "
+        "recipe of its drum part, which 'drumjax humanise' plays again. Flags of shape apply to "
+        "all sounds; they and those of form change what the recipe says. " + _flags.OVERWRITES,
         [
             "--instrument=studio.safetensors --recipe=drumjax_snare_03.wav --output=out/again",
             "--instrument=studio.safetensors --recipe=kit.json --rate=48000 --bits=24 "
@@ -25,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _flags.add_instrument(p)
     p.add_argument(
-        "--recipe", required=True, metavar="FILE", help="kit.json, or a WAV with one inside"
+        "--recipe", required=True, metavar="FILE", help="a recipe, or a WAV with one inside"
     )
     p.add_argument(
         "--output",
@@ -40,31 +48,54 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
+    args = _flags.parse(parser(), argv)
     _flags.shape_of(args)
     single = args.output.lower().endswith(".wav")
     path = _files.check_file(args.output) if single else _files.check_folder(args.output)
     recipe = _files.load_recipe(args.recipe)
     if recipe.extra.get("command") == "humanise":
         raise ConfigError(
-            f"{args.recipe} is a drum part; play it again with 'drumjax humanise "
-            f"--midi={recipe.extra.get('midi')} --kit={args.recipe} "
-            f"--amount={recipe.extra.get('amount')} --seed={recipe.extra.get('seed')}'."
+            f"{_words(args.recipe)} is a drum part; play it again with '{_again(recipe, args)}'."
         )
     sounds = [dataclasses.replace(s, shape=_flags.shape_of(args, s.shape)) for s in recipe.sounds]
     output = _flags.output_of(args, recipe.output)
     recipe = dataclasses.replace(recipe, sounds=tuple(sounds), output=output)
     if single and len(sounds) > 1:
         raise ConfigError(f"{args.recipe} holds {len(sounds)} sounds; give a folder as --output.")
+    if single:
+        _files.check_wav(args.output, output.plain)
     player = _files.open_player(args.instrument)
     from drumjax.play.recipe import check_instrument
 
     recipe = check_instrument(recipe, player.instrument, args.recipe, args.any_instrument)
     if single:
-        _files.write_sound(player, recipe, recipe.sounds[0], path)
-        print(f"{recipe.sounds[0].name}: written to {_files.shown(path)}")
-        return 0
-    _files.write_sounds(player, recipe, path)
+        return _write_one(player, recipe, path)
+    silent = _files.write_sounds(player, recipe, path)
     print(f"{', '.join(s.name for s in sounds)}: written to {_files.shown(path)}")
+    _files.tell_silent(silent, len(sounds))
     _files.keep_recipe(recipe, path)
     return 0
+
+
+def _write_one(player: "Player", recipe: "Recipe", path: Path) -> int:
+    from drumjax.play.recipe import render
+
+    [sound] = recipe.sounds
+    samples = render(player, sound, recipe.output.sample_rate)
+    content = _files.wav_of(recipe, sound, samples)
+    _files.write_wav_file(path, content, recipe.alone(sound))
+    print(f"{sound.name}: written to {_files.shown(path)}")
+    _files.tell_silent(int(not samples.any()), 1)
+    return 0
+
+
+def _again(recipe: "Recipe", args: argparse.Namespace) -> str:
+    """The command that plays a drum part again; its amount and seed are in the recipe."""
+    midi = recipe.extra.get("midi")
+    part = f"--midi={midi if isinstance(midi, str) else 'FILE'}"
+    return _words(" ".join(map(shlex.quote, ("drumjax", "humanise", part, f"--kit={args.recipe}"))))
+
+
+def _words(text: str) -> str:
+    """A stranger's words, without what would rule a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

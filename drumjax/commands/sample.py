@@ -1,7 +1,6 @@
 """`drumjax sample`: new drum sounds from an instrument, or from two trained networks."""
 
 import argparse
-import dataclasses
 import importlib.util
 import time
 from collections.abc import Sequence
@@ -18,13 +17,17 @@ if TYPE_CHECKING:
     from drumjax.play.runtime import Player
     from drumjax.play.shape import Shape
 
+SHEET = "drumjax_contact_sheet.png"
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
     p = _flags.new_parser(
         "sample",
         "Make new drum sounds. The same seed makes the same files, byte for byte, and a longer run "
-        "begins with a shorter one's. " + _flags.OVERWRITES,
+        "begins with a shorter one's. Recipes made with --cwae and --mcnn belong to those "
+        "networks: an instrument's file rounds their numbers, which makes it another instrument. "
+        + _flags.OVERWRITES,
         [
             "--instrument=studio.safetensors --category=snare --output=out/snares",
             "--instrument=studio.safetensors --category=kick=0.7,snare=0.3 --output=out/hybrids",
@@ -64,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         help="move controls, in standard deviations: brightness=+1.5,a1=-0.5 "
         "('drumjax info FILE' names them)",
     )
-    p.add_argument("--no-sheet", action="store_true", help="draw no contact_sheet.png")
+    p.add_argument("--no_sheet", action="store_true", help=f"draw no {SHEET}")
     p.add_argument(
         "--checkpoint",
         choices=("best", "latest"),
@@ -78,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     p = parser()
-    args = p.parse_args(argv)
+    args = _flags.parse(p, argv)
     if bool(args.instrument) == bool(args.cwae or args.mcnn) or bool(args.cwae) != bool(args.mcnn):
         p.error("give either --instrument, or --cwae and --mcnn")
     _flags.check_count("count", args.count, 1)
@@ -91,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
 
     player = _files.open_player(args.instrument) if args.instrument else _of_networks(args)
     categories = _categories(args.category, player.categories)
-    moves = _flags.parse_numbers("set", args.set) if args.set else {}
+    moves = _flags.parse_numbers("set", args.set) if args.set is not None else {}
     groups = [_sounds(player, args, category, moves, shape) for category in categories]
     about, silent = describe(player.instrument), 0
     for group in groups:
@@ -100,8 +103,7 @@ def main(argv: Sequence[str]) -> int:
         seconds = time.monotonic() - started
         print(f"{group[0].label}: {_files.sounds(args.count)} in {seconds:.1f} s", flush=True)
     print(f"{_files.sounds(args.count * len(groups))} written to {_files.shown(folder)}")
-    if silent:
-        print(f"{silent} of them are silent: the networks need more training.")
+    _files.tell_silent(silent, args.count * len(groups))
     every = tuple(sound for group in groups for sound in group)
     _files.keep_recipe(Recipe(about, every, output), folder)
     if not args.no_sheet:
@@ -134,13 +136,13 @@ def _sounds(
     moves: dict[str, float],
     shape: "Shape",
 ) -> tuple["Sound", ...]:
-    from drumjax.export.profiles import file_name
+    from drumjax.export.profiles import file_name, hybrid_word
     from drumjax.play.controls import move
     from drumjax.play.kit import draw
-    from drumjax.play.recipe import Sound
+    from drumjax.play.recipe import Sound, weights_of
 
-    blank = Sound("x", category, np.zeros(0))
-    weights = blank.weights(player.categories)
+    word = category if isinstance(category, str) else hybrid_word(category)
+    weights = weights_of(category, player.categories)
     codes = draw(
         player.instrument, category, args.count, args.seed, args.prior, args.temperature
     )  # [count, d]
@@ -148,11 +150,11 @@ def _sounds(
     origin = {"command": "sample", "seed": args.seed, "prior": args.prior}
     origin |= {"temperature": args.temperature, "set": moves}
     return tuple(
-        dataclasses.replace(
-            blank,
-            name=file_name(blank.label, i).removeprefix("drumjax_").removesuffix(".wav"),
-            z=z,
-            shape=shape,
+        Sound(
+            file_name(word, i).removeprefix("drumjax_").removesuffix(".wav"),
+            category,
+            z,
+            shape,
             origin={**origin, "number": i},
         )
         for i, z in enumerate(codes, 1)
@@ -172,5 +174,5 @@ def _draw_sheet(player: "Player", groups: Sequence[Sequence["Sound"]], folder: P
     for group in groups:
         sounds = [render(player, sound, player.sample_rate)[:n] for sound in group[:8]]
         sheet[group[0].label] = np.stack([np.pad(x, (0, n - len(x))) for x in sounds])
-    draw_contact_sheet(folder / "contact_sheet.png", sheet, mel)
-    print(f"{_files.shown(folder / 'contact_sheet.png')} shows them")
+    draw_contact_sheet(folder / SHEET, sheet, mel)
+    print(f"{_files.shown(folder / SHEET)} shows them")

@@ -51,20 +51,21 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
+    args = _flags.parse(parser(), argv)
     _flags.check_amount(args.amount)
     _flags.check_count("count", args.count, 1)
     _flags.check_seed(args.seed)
     shape, output = _flags.shape_of(args), _flags.output_of(args)
     folder = _files.check_folder(args.output)
     player = _files.open_player(args.instrument)
+    from drumjax.audio.names import file_word
     from drumjax.play.controls import vary_codes
-    from drumjax.play.recipe import Recipe, Sound, describe
+    from drumjax.play.recipe import Recipe, Sound, describe, weights_of
 
     z, category = encode_file(player, args.input, args.category)
-    weights = Sound("x", category, z).weights(player.categories)
+    weights = weights_of(category, player.categories)
     made = vary_codes(player.instrument, z, weights, args.amount, args.count, args.seed)
-    name, codes = _files.file_word(Path(args.input).stem), np.concatenate([z[None], made])
+    name, codes = file_word(own_name(args.input), 40), np.concatenate([z[None], made])
     about = {"command": "vary", "input": _files.shown(Path(args.input).name), "seed": args.seed}
     sounds = tuple(
         Sound(
@@ -77,13 +78,19 @@ def main(argv: Sequence[str]) -> int:
         for i, code in enumerate(codes)
     )
     recipe = Recipe(describe(player.instrument), sounds, output)
-    _files.write_sounds(player, recipe, folder)
+    silent = _files.write_sounds(player, recipe, folder)
     print(
         f"{len(sounds)} files in {_files.shown(folder)}: {sounds[0].file_name} is the sound as the "
         "instrument hears it, the rest are variations"
     )
+    _files.tell_silent(silent, len(sounds))
     _files.keep_recipe(recipe, folder)
     return 0
+
+
+def own_name(path: str) -> str:
+    """A file's name without its suffix, and without the drumjax_ that a file of ours has."""
+    return Path(path).stem.removeprefix("drumjax_")
 
 
 def encode_file(player: "Player", path: str, asked: str | None) -> tuple[np.ndarray, "Category"]:
@@ -97,19 +104,21 @@ def encode_file(player: "Player", path: str, asked: str | None) -> tuple[np.ndar
     Raises:
       DrumjaxError: the file, the category or the encoder cannot be used.
     """
-    from drumjax.play.recipe import Sound
+    from drumjax.play.recipe import weights_of
     from drumjax.play.source_sound import error_of, named_category, read_source
 
-    category = _flags.parse_category(asked, player.categories) if asked else named_category(path)
+    if asked is None:
+        category, how = named_category(path), "by its name"
+    else:
+        category, how = _flags.parse_category(asked, player.categories), "as you say"
     source = read_source(path, player.sample_rate, player.samples)
     name = _files.shown(path)
     if source.cut:
         longest = player.samples / player.sample_rate
         print(f"{name} lasts {source.seconds:.2f} s; its first {longest:.2f} s are used")
-    how = "as you say" if asked else "by its name"
-    if category is None or (not asked and category not in player.categories):
+    if category is None or (asked is None and category not in player.categories):
         category, how = _nearest(player, source.audio)
-    weights = Sound("x", category, np.zeros(0)).weights(player.categories)
+    weights = weights_of(category, player.categories)
     z = player.encode(source.audio, weights)
     error = error_of(player, source.audio, z, weights)
     print(

@@ -9,6 +9,7 @@ import numpy as np
 
 from drumjax.audio.files import write_audio
 from drumjax.audio.griffin_lim import griffin_lim
+from drumjax.audio.levels import CEILING
 from drumjax.audio.mel import MelConfig, mel_spectrogram
 from drumjax.data.source import Source
 from drumjax.training.sweep import first_of_each
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from drumjax.models.objective import Variables
-
-CEILING = 10 ** (-0.1 / 20)  # -0.1 dBFS
 
 
 def to_ceiling(sound: np.ndarray) -> np.ndarray:

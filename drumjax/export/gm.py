@@ -5,6 +5,7 @@ Notes 35 to 81: General MIDI 1 percussion map; 82 to 87: General MIDI 2; 26: Rol
 
 from collections.abc import Sequence
 
+from drumjax.categories import CHOKES
 from drumjax.errors import DataError
 
 # The notes of each category, the usual one first. A finger snap has no note in General MIDI: the
@@ -28,9 +29,12 @@ _NEIGHBOURS = {65: "tom", 66: "tom", 83: "tambourine", 75: "snap", 86: "tom", 87
 
 CATEGORY_OF = {note: name for name, notes in NOTES.items() for note in notes} | _NEIGHBOURS
 
-_CHOKE_GROUPS = {"closed_hat": 1, "open_hat": 1}
+_GROUPS = {name: number for number, name in enumerate(CHOKES, 1)}
+_CUT_BY = {name: _GROUPS[choker] for choker, names in CHOKES.items() for name in names}
 
-_FREE = (*range(36, 128), *range(36))  # where pads without a note of their own go, in this order
+# Where pads without a note of their own go, in this order: first the notes that are no drum in any
+# map, as the others would play such a pad for the cymbals and bells of a drum part.
+_FREE = (*range(88, 128), *range(27), *range(27, 35), *range(82, 88), *range(35, 82))
 
 
 def category_of(note: int) -> str | None:
@@ -41,14 +45,12 @@ def category_of(note: int) -> str | None:
     return CATEGORY_OF.get(note)
 
 
-def note_of(category: str) -> int | None:
-    """The usual MIDI note of a category, or None for one that General MIDI does not know."""
-    return NOTES[category][0] if category in NOTES else None
+def choke_groups(category: str) -> tuple[int | None, int | None]:
+    """The choke group of a category, and that whose hits cut it off; from `categories.CHOKES`.
 
-
-def choke_group(category: str) -> int | None:
-    """The group in which each sound cuts the others off: 1 for both hats, None for all else."""
-    return _CHOKE_GROUPS.get(category)
+    A closed hat is in group 1 and an open one is cut off by it; all else is in none.
+    """
+    return _GROUPS.get(category), _CUT_BY.get(category)
 
 
 def assign_notes(categories: Sequence[str]) -> list[int]:

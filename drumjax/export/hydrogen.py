@@ -49,7 +49,8 @@ _AFTER_NOTE = {
 def write_hydrogen(path: str | Path, pads: Sequence[Pad], name: str, profile: Profile) -> None:
     """Write a kit as a .h2drumkit file; the same kit gives the same bytes.
 
-    Velocity sets the volume, and pads of one choke group cut each other off.
+    Velocity sets the volume. Pads of one choke group, and those that it cuts off, cut each other
+    off: Hydrogen has no other way, so that here an open hat ends a closed one, too.
 
     Raises:
       DataError: the suffix is another, the kit or its name cannot be used (`kit.check_kit`), or
@@ -102,7 +103,7 @@ def _add_instrument(
 ) -> None:
     instrument = _under(instruments, "instrument")
     _fill(instrument, {"id": str(number), "name": label(pad.name), **_BEFORE_GROUP})
-    group = -1 if pad.choke is None else pad.choke
+    group = next((g for g in (pad.group, pad.cut_by) if g is not None), -1)
     _fill(
         instrument,
         {"muteGroup": str(group), "midiOutChannel": "-1", "midiOutNote": str(pad.note)},

@@ -1,6 +1,5 @@
 """A kit: sounds with the MIDI notes that play them, ready to be written for a sampler."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +8,13 @@ import numpy as np
 
 from drumjax.atomic import write_file
 from drumjax.audio.files import make_folder
+from drumjax.audio.names import is_name
+from drumjax.audio.resample import convert
 from drumjax.errors import DataError
-from drumjax.export.profiles import Profile, convert, file_names
+from drumjax.export.profiles import Profile, file_names
 from drumjax.export.wav import wav_bytes
+
+_LONGEST = 60  # signs of a kit's name
 
 
 class Pad(NamedTuple):
@@ -24,7 +27,8 @@ class Pad(NamedTuple):
       samples: float32 [n] in [-1, 1].
       sample_rate: in Hz.
       recipe: what makes the sound again, of JSON's types.
-      choke: the number, from 1, of a group whose sounds cut each other off.
+      group: the number, from 1, of a choke group that it belongs to.
+      cut_by: the number of a choke group whose hits cut it off.
     """
 
     name: str
@@ -33,20 +37,30 @@ class Pad(NamedTuple):
     samples: np.ndarray
     sample_rate: int
     recipe: Mapping[str, Any] | None = None
-    choke: int | None = None
+    group: int | None = None
+    cut_by: int | None = None
+
+
+def check_kit_name(name: str) -> None:
+    """Refuse a kit's name that could not be a file's.
+
+    Raises:
+      DataError: it is not made of up to 60 letters, digits, spaces, - and _.
+    """
+    if not is_name(name, _LONGEST):
+        raise DataError(
+            f"A kit cannot be called {name!a}; use up to {_LONGEST} letters, digits, spaces, - "
+            "and _."
+        )
 
 
 def check_kit(name: str, pads: Sequence[Pad]) -> None:
     """Refuse a kit that a sampler could not play, or whose name could not be a file's.
 
     Raises:
-      DataError: the name is not made of up to 60 letters, digits, spaces, - and _; there are no
-        pads; or their notes leave 0 to 127 or repeat.
+      DataError: see `check_kit_name`; there are no pads; or their notes leave 0 to 127 or repeat.
     """
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 _-]{0,58}[A-Za-z0-9_-])?", name):
-        raise DataError(
-            f"A kit cannot be called {name!r}; use up to 60 letters, digits, spaces, - and _."
-        )
+    check_kit_name(name)
     notes = [pad.note for pad in pads]
     if not notes:
         raise DataError("A kit needs at least one pad.")

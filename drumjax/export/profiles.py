@@ -1,17 +1,13 @@
 """Sample formats that DAWs and hardware take, and the names of files for them."""
 
-import re
-import unicodedata
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from drumjax.audio.resample import resample
+from drumjax.audio.names import file_word
 from drumjax.errors import ConfigError
-
-CEILING = 10 ** (-0.1 / 20)  # -0.1 dBFS
 
 
 class Profile(NamedTuple):
@@ -46,24 +42,8 @@ def find_profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def convert(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Resample float32 [n] from one rate in Hz to another without clipping or new tails.
-
-    Where resampling lifts the peak above -0.1 dBFS the whole is turned down to that, and the exact
-    zeros that a sound ends in stay exact zeros. Equal rates return samples as they are.
-    """
-    if from_rate == to_rate:
-        return samples
-    converted = resample(samples, from_rate, to_rate)
-    heard = np.flatnonzero(samples)
-    end = int(heard[-1]) + 1 if heard.size else 0  # samples up to the last that is not zero
-    converted[-(-end * to_rate // from_rate) :] = 0.0  # the filter rings on beyond it
-    peak = np.max(np.abs(converted), initial=0.0)
-    return converted * np.float32(CEILING / peak) if peak > CEILING else converted
-
-
 def file_name(category: str, number: int) -> str:
-    """`drumjax_<category>_<nn>.wav`: ASCII without spaces, shorter than 32 characters."""
+    """`drumjax_<category>_<nn>.wav`: ASCII without spaces, up to 32 characters (99,999 sounds)."""
     return f"drumjax_{_word(category)}_{number:02d}.wav"
 
 
@@ -77,7 +57,16 @@ def file_names(categories: Sequence[str]) -> list[str]:
     return names
 
 
+def hybrid_word(shares: Mapping[str, float]) -> str:
+    """A hybrid in 14 characters, its strongest category first: kick=0.7,snare=0.3 → kick_snar_7b1e.
+
+    The four digits at the end, of a hash of the shares, keep the files of two hybrids apart.
+    """
+    order = sorted(shares, key=lambda name: (-shares[name], name))
+    exact = json.dumps([[name, float(shares[name])] for name in order])
+    return f"{file_word(' '.join(order), 9)}_{hashlib.sha256(exact.encode()).hexdigest()[:4]}"
+
+
 def _word(category: str) -> str:
     """A category in at most 14 small letters, digits and underscores."""
-    ascii_text = unicodedata.normalize("NFKD", category).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "_", ascii_text)[:14].strip("_") or "sound"
+    return file_word(category, 14)

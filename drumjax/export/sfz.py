@@ -8,24 +8,30 @@ from drumjax.atomic import write_file
 from drumjax.export.kit import Pad, check_kit, label, write_samples
 from drumjax.export.profiles import Profile
 
-_SAMPLES = "samples"  # the folder of the WAV files, beside the .sfz
-
 
 def write_sfz(folder: str | Path, pads: Sequence[Pad], name: str, profile: Profile) -> Path:
-    """Write `<folder>/<name>.sfz` and its WAV files in `<folder>/samples`; returns the .sfz.
+    """Write `<folder>/<name>.sfz` and its WAV files in `<folder>/<name>_samples`.
 
     Each pad sounds to its end whatever becomes of its key, at its own pitch on that key alone;
-    velocity sets the volume; pads of one choke group cut each other off.
+    velocity sets the volume; a hit of a choke group cuts off what rings of the pads that it cuts.
+
+    Returns:
+      The path of the .sfz.
 
     Raises:
       DataError: the kit or its name cannot be used (`kit.check_kit`), or a file not be written.
     """
     check_kit(name, pads)
-    files = write_samples(Path(folder) / _SAMPLES, pads, profile)
+    files = write_samples(Path(folder) / _samples(name), pads, profile)
     path = Path(folder) / f"{name}.sfz"
     regions = [_region(pad, file.name) for pad, file in zip(pads, files, strict=True)]
     write_file(path, "".join([_head(name), *regions]).encode())
     return path
+
+
+def _samples(name: str) -> str:
+    """The folder of the WAV files: the kit's own, as several kits may share the folder."""
+    return f"{name}_samples"
 
 
 def _head(name: str) -> str:
@@ -37,11 +43,13 @@ def _head(name: str) -> str:
     """
     return (
         f"// {name}, made by drumjax {__version__}\n"
-        f"<control>\ndefault_path={_SAMPLES}/\nhint_ram_based=1\n"
+        f"<control>\ndefault_path={_samples(name)}/\nhint_ram_based=1\n"
         "<global>\nloop_mode=one_shot\namp_veltrack=100\n"
     )
 
 
 def _region(pad: Pad, file_name: str) -> str:
-    choke = "" if pad.choke is None else f"group={pad.choke} off_by={pad.choke}\n"
-    return f"\n// {label(pad.name)}\n<region>\nsample={file_name}\nkey={pad.note}\n{choke}"
+    lines = [f"// {label(pad.name)}", "<region>", f"sample={file_name}", f"key={pad.note}"]
+    groups = {"group": pad.group, "off_by": pad.cut_by}
+    lines += [f"{opcode}={group}" for opcode, group in groups.items() if group is not None]
+    return "\n".join(["", *lines, ""])

@@ -152,6 +152,8 @@ def _comments(file: BinaryIO) -> Iterator[bytes]:
         return
     while len(start := file.read(8)) == 8:
         name, size = struct.unpack("<4sI", start)
+        if name == bytes(4):
+            return  # nothing but zeros, which a recorder reserved or a crash left
         after = file.tell() + size + size % 2
         if name == b"LIST" and size <= _LARGEST_LIST:
             yield from _info_comments(file.read(size))

@@ -7,20 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from drumjax.audio.envelope import fade_out
-from drumjax.errors import ConfigError, DataError
+from drumjax.audio.levels import peak_safe
+from drumjax.categories import CHOKES
+from drumjax.errors import DataError
 from drumjax.play.midi import Hit
-from drumjax.play.shape import peak_safe
-
-# A hit of the key silences what rings of the values' categories.
-CHOKE: Mapping[str, tuple[str, ...]] = {"closed_hat": ("open_hat",)}
 
 _CHOKE_FADE = 0.008  # seconds
-_FARTHEST = 2.0  # standard deviations: no jittered axis goes further
-_ROOM = (
-    1.0  # seconds kept free behind the last hit, and by which the mix grows if that is too short
-)
+_ROOM = 1.0  # seconds kept free behind the last hit, and by which the mix grows if that is short
 
-Take = Callable[[str, int, int], np.ndarray]  # (category, index of the hit, velocity) -> float32
+Take = Callable[[str, int], np.ndarray]  # (category, index of the hit) -> float32 [n]
 
 
 def velocity_gain(velocity: int) -> float:
@@ -32,43 +27,12 @@ def velocity_gain(velocity: int) -> float:
     return (velocity / 127.0) ** 2
 
 
-def jitter(
-    z: np.ndarray, spread: np.ndarray | float, amount: float, seed: int, index: int
-) -> np.ndarray:
-    """A point near z, for one hit of a part: z + amount · spread · n, n normal within ±2.
-
-    Values of n beyond ±2 are drawn again. The same seed and index give the same point.
-
-    Args:
-      z: float [d].
-      spread: standard deviation of each axis among the sounds to stay among: [d], or one number.
-      amount: 0 gives z itself, 1 a sound anywhere in the spread.
-      seed: of the part, 0 or more.
-      index: of the hit, 0 or more.
-
-    Returns:
-      float32 [d]
-
-    Raises:
-      ConfigError: the amount is not finite or negative, or the seed is negative.
-    """
-    if not 0.0 <= amount < np.inf:
-        raise ConfigError(f"The amount is {amount!r}; choose 0 or more, such as 0.2.")
-    if seed < 0:
-        raise ConfigError(f"The seed is {seed}; choose 0 or more.")
-    rng = np.random.default_rng((seed, index))
-    n = rng.standard_normal(z.shape)
-    while (far := np.abs(n) > _FARTHEST).any():
-        n[far] = rng.standard_normal(int(far.sum()))
-    return (z + amount * spread * n).astype(np.float32)
-
-
 def perform(
     hits: Sequence[Hit],
     categories: Mapping[int, str | None],
     take: Take,
     sample_rate: int,
-    choke: Mapping[str, Sequence[str]] = CHOKE,
+    choke: Mapping[str, Sequence[str]] = CHOKES,
 ) -> np.ndarray:
     """Play a drum part: the mix of one take for each hit, its first sample at the hit's time.
 
@@ -102,7 +66,7 @@ def perform(
     room = round(_ROOM * sample_rate)
     mix, end = np.zeros(max(starts) + room, np.float32), 0
     for start, stop, (index, hit, category) in zip(starts, stops, played, strict=True):
-        sound = _choked(take(category, index, hit.velocity), stop - start, sample_rate)
+        sound = _choked(take(category, index), stop - start, sample_rate)
         end = max(end, start + len(sound))
         if end > len(mix):
             mix = np.pad(mix, (0, end - len(mix) + room))

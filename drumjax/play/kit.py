@@ -14,7 +14,15 @@ from drumjax.errors import ConfigError, DataError
 from drumjax.play.controls import draw_codes, vary_codes
 from drumjax.play.gaussian import gaussian_of
 from drumjax.play.instrument import Instrument
-from drumjax.play.recipe import Category, Sound, check_name, decimal
+from drumjax.play.recipe import (
+    Category,
+    Sound,
+    check_name,
+    file_name_of,
+    label_of,
+    mixture,
+    weights_of,
+)
 
 PADS = 16
 _MORE = ("kick", "snare", "closed_hat", "tom", "tom")  # who gets a second pad first
@@ -40,7 +48,7 @@ def draw(
     if isinstance(category, str) or prior == "normal":
         name = category if isinstance(category, str) else max(category, key=category.__getitem__)
         return draw_codes(instrument, name, count, seed, prior, temperature)
-    weights = Sound("x", category, np.zeros(0)).weights(instrument.categories)
+    weights = weights_of(category, instrument.categories)
     mean = gaussian_of(instrument, weights).mean
     codes = vary_codes(instrument, mean, weights, 1.0, count, seed)
     return (mean[None] + temperature * (codes - mean[None])).astype(np.float32)
@@ -59,7 +67,7 @@ def numbered(categories: Iterable[Category]) -> dict[str, Category]:
     seen: Counter[str] = Counter()
     pads: dict[str, Category] = {}
     for category in categories:
-        word = Sound("x", category, np.zeros(0)).label.replace("+", "_")
+        word = label_of(category).replace("+", "_")
         seen[word] += 1
         pads[f"{word[:40]}_{seen[word]:02d}"] = category
     return pads
@@ -81,7 +89,7 @@ def read_pads(table: str, categories: Sequence[str]) -> dict[str, Category]:
     if not 1 <= len(pads) <= _MOST:
         raise ConfigError(f"--pads={table} holds {len(pads)} pads; give 1 to {_MOST}.")
     checked = {name: _checked(name, value, categories) for name, value in pads.items()}
-    files = {Sound(name, "x", np.zeros(0)).file_name.lower() for name in pads}
+    files = {file_name_of(name).lower() for name in pads}
     if len(files) < len(pads):
         raise ConfigError(f"--pads={table}: two pads' names are alike but for spaces or capitals.")
     return checked
@@ -111,9 +119,7 @@ def _checked(name: str, value: Any, categories: Sequence[str]) -> Category:
             f"The pad {name} is of a category {wrong} that the instrument does not know; it knows "
             f"{', '.join(categories)}."
         )
-    if len(shares) == 1:
-        return next(iter(shares))
-    return {c: decimal(share / sum(shares.values())) for c, share in shares.items()}
+    return mixture(shares)
 
 
 def make(
@@ -126,19 +132,22 @@ def make(
       pads: {name: category}.
       seed: not negative.
       settings: fields of `Sound` that all share.
+
+    Raises:
+      ConfigError: an unknown category, or a negative seed.
     """
     blank = [Sound(name, category, np.zeros(0), **settings) for name, category in pads.items()]
-    return _with_codes(instrument, blank, {sound.name: seed for sound in blank})
+    return reroll(instrument, blank, {sound.name: seed for sound in blank})
 
 
-def reroll(instrument: Instrument, sounds: Sequence[Sound], seeds: Mapping[str, int]) -> tuple:
-    """The kit with new codes for the pads that `seeds` names, and the others as they are."""
-    return _with_codes(instrument, sounds, seeds)
-
-
-def _with_codes(
+def reroll(
     instrument: Instrument, sounds: Sequence[Sound], seeds: Mapping[str, int]
 ) -> tuple[Sound, ...]:
+    """The kit with new codes for the pads that `seeds` names, and the others as they are.
+
+    Raises:
+      ConfigError: an unknown category, or a negative seed.
+    """
     seen: Counter[str] = Counter()
     made = []
     for sound in sounds:
@@ -153,14 +162,14 @@ def _with_codes(
     return tuple(made)
 
 
-def chosen(sounds: Sequence[Sound], flag: str, text: str | None) -> set[str]:
+def chosen(sounds: Sequence[Sound], flag: str, text: str) -> set[str]:
     """Names of the pads that a --lock or --reroll means: a pad, or all of a category.
 
     Raises:
       ConfigError: there is no such pad.
     """
     pads: set[str] = set()
-    for word in (word.strip() for word in text.split(",")) if text else ():
+    for word in (word.strip() for word in text.split(",")):
         found = {s.name for s in sounds if s.name == word} or {
             s.name for s in sounds if s.label == word
         }

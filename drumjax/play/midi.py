@@ -59,9 +59,9 @@ def read_hits(path: str | Path) -> list[Hit]:
 
 def _read(path: str | Path) -> bytes:
     """The file's bytes, if it is there and of a sensible size."""
-    if not Path(path).is_file():
-        raise DataError(f"{path} is not there; check the path.")
     try:
+        if not Path(path).is_file():
+            raise DataError(f"{path} is not there; check the path.")
         if Path(path).stat().st_size > MAX_BYTES:
             raise DataError(
                 f"{path} is larger than {MAX_BYTES // 2**20} MiB; export the drum part alone."

@@ -13,17 +13,21 @@ from typing import Any
 
 import numpy as np
 
+from drumjax.audio.names import is_name
+from drumjax.audio.resample import convert
 from drumjax.errors import ConfigError, DataError, InstrumentError
 from drumjax.play.instrument import Instrument
 from drumjax.play.runtime import Player
-from drumjax.play.shape import OUTPUT_RATES, Shape, apply, convert
+from drumjax.play.shape import Shape, apply
 
 FORMAT, SCHEMA = "drumjax-recipe", 1
+RATES = (22050, 44100, 48000)  # Hz, of the files
 BITS = (16, 24, 32)  # 32 is float
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9 _-]{0,46}[A-Za-z0-9_-])?")  # part of a file's name
 _NUMBERS = re.compile(r"\[\n *-?\d[^\[\]]*\]")  # a list of numbers as JSON prints it
 _FARTHEST = 100.0  # no code that a category draws comes near it
+_LONGEST = 48  # signs of a sound's name
+_LEAST = 1e-6  # share of a hybrid's category
 
 Category = str | Mapping[str, float]
 
@@ -42,14 +46,14 @@ class Output:
 
     def __post_init__(self):
         for what, value, known in (
-            ("sample rate", self.sample_rate, OUTPUT_RATES),
+            ("sample rate", self.sample_rate, RATES),
             ("number of bits", self.bits, BITS),
         ):
             if type(value) is not int or value not in known:
                 listed = ", ".join(map(str, known))
-                raise ConfigError(f"A {what} of {value!r} is not written; choose one of {listed}.")
+                raise ConfigError(f"A {what} of {value!a} is not written; choose one of {listed}.")
         if not isinstance(self.plain, bool):
-            raise ConfigError(f"plain is {self.plain!r}; choose true or false.")
+            raise ConfigError(f"plain is {self.plain!a}; choose true or false.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no single truth of being equal
@@ -74,21 +78,22 @@ class Sound:
 
     @property
     def label(self) -> str:
-        """The category in one word; a hybrid's are joined by +, the strongest first."""
-        shares = self.category
-        if isinstance(shares, str):
-            return shares
-        return "+".join(sorted(shares, key=lambda name: (-shares[name], name)))
+        """See `label_of`."""
+        return label_of(self.category)
+
+    @property
+    def strongest(self) -> str:
+        """The category, or the one of which a hybrid has the most."""
+        return self.label.split("+")[0]
 
     @property
     def file_name(self) -> str:
-        """The WAV file's."""
-        return f"drumjax_{self.name.replace(' ', '_')}.wav"
+        """See `file_name_of`."""
+        return file_name_of(self.name)
 
     def weights(self, categories: Sequence[str]) -> np.ndarray:
-        """Weights float32 [k] of an instrument's categories."""
-        shares = {self.category: 1.0} if isinstance(self.category, str) else self.category
-        return np.array([shares.get(name, 0.0) for name in categories], np.float32)
+        """See `weights_of`."""
+        return weights_of(self.category, categories)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +131,36 @@ class Recipe:
         """The document as text, a line for each entry but the codes', which share one."""
         text = json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False)
         return _NUMBERS.sub(lambda x: f"[{' '.join(x[0][1:-1].split())}]", text) + "\n"
+
+
+def label_of(category: Category) -> str:
+    """A category in one word; a hybrid's are joined by +, the strongest first."""
+    if isinstance(category, str):
+        return category
+    return "+".join(sorted(category, key=lambda name: (-category[name], name)))
+
+
+def weights_of(category: Category, categories: Sequence[str]) -> np.ndarray:
+    """Weights float32 [k] of a category, or of a hybrid, among an instrument's categories."""
+    shares = {category: 1.0} if isinstance(category, str) else category
+    return np.array([shares.get(name, 0.0) for name in categories], np.float32)
+
+
+def mixture(shares: Mapping[str, float]) -> Category:
+    """The category of positive shares: weights that sum to 1, or the name where one is left.
+
+    Shares below a millionth are left out: nobody hears them, and the smallest are no numbers that
+    a recipe could hold.
+    """
+    total = sum(shares.values())
+    weights = {name: decimal(share / total) for name, share in shares.items()}
+    weights = {name: weight for name, weight in weights.items() if weight >= _LEAST}
+    return weights if len(weights) > 1 else next(iter(weights))
+
+
+def file_name_of(name: str) -> str:
+    """The WAV file's name of a sound's."""
+    return f"drumjax_{name.replace(' ', '_')}.wav"
 
 
 def describe(instrument: Instrument) -> dict[str, Any]:
@@ -176,11 +211,11 @@ def render(player: Player, sound: Sound, sample_rate: int) -> np.ndarray:
     Args:
       player: of the recipe's instrument.
       sound: what to play.
-      sample_rate: in Hz, one of `shape.OUTPUT_RATES` or the instrument's.
+      sample_rate: in Hz, one of `RATES` or the instrument's.
 
     Raises:
       DataError: the networks made numbers that are not finite.
-      ConfigError: the shape leaves nothing of the sound.
+      ConfigError: the shape leaves nothing of the sound, which is named.
     """
     samples = player.render(sound.z, sound.weights(player.categories))
     if not np.isfinite(samples).all():
@@ -188,12 +223,11 @@ def render(player: Player, sound: Sound, sample_rate: int) -> np.ndarray:
             f"The instrument made numbers that are not finite of {sound.name}; choose another "
             "seed, or smaller movements of its controls."
         )
-    shaped = apply(samples, player.sample_rate, sound.shape)
-    return (
-        shaped
-        if sample_rate == player.sample_rate
-        else convert(shaped, player.sample_rate, sample_rate)
-    )
+    try:
+        shaped = apply(samples, player.sample_rate, sound.shape)
+    except ConfigError as error:
+        raise ConfigError(f"{sound.name}: {error}") from error
+    return convert(shaped, player.sample_rate, sample_rate)
 
 
 def check_instrument(recipe: Recipe, instrument: Instrument, source: str, any_one: bool) -> Recipe:
@@ -209,7 +243,7 @@ def check_instrument(recipe: Recipe, instrument: Instrument, source: str, any_on
             raise InstrumentError(
                 f"{source} belongs to another instrument ({recipe.instrument.get('name')!a}, "
                 f"{recipe.instrument.get('file')!a}) than {instrument.path}; give that one, or "
-                "--any-instrument to hear it through this one."
+                "--any_instrument to hear it through this one."
             )
         recipe = dataclasses.replace(recipe, instrument=own)
     known = instrument.categories
@@ -249,25 +283,32 @@ def _parse(document: Any, source: str) -> Any:
 
 
 def _recipe(values: Mapping[str, Any]) -> Recipe:
-    instrument, extra = values["instrument"], values.get("extra", {})
-    if not isinstance(instrument, dict) or not isinstance(extra, dict):
-        raise ValueError("instrument and extra must be tables")
+    instrument, extra, form = values["instrument"], values.get("extra", {}), values["output"]
+    if not all(isinstance(table, dict) for table in (instrument, extra, form)):
+        raise ValueError("instrument, output and extra must be tables")
+    known = [field.name for field in dataclasses.fields(Output)]
+    if unknown := [key for key in form if key not in known]:
+        raise ValueError(f"its output has no {unknown[0]!a}, but {', '.join(known)}")
     if not isinstance(values["sounds"], list) or not values["sounds"]:
         raise ValueError("it holds no sounds")
     sounds = tuple(_sound(entry) for entry in values["sounds"])
     files = [sound.file_name.lower() for sound in sounds]
     if len(set(files)) < len(files):
         raise ValueError(f"two sounds would be written to {max(files, key=files.count)}")
-    return Recipe(instrument, sounds, Output(**values["output"]), extra)
+    return Recipe(instrument, sounds, Output(**form), extra)
 
 
 def _sound(entry: Any) -> Sound:
+    if not isinstance(entry, dict):
+        raise ValueError(f"a sound is {_brief(entry)}, not a table")
     name, note, origin = entry["name"], entry.get("note"), entry.get("origin", {})
     check_name(name)
     if note is not None and (type(note) is not int or not 0 <= note <= 127):
-        raise ValueError(f"{name} has the note {note!a}, not 0 to 127")
+        raise ValueError(f"{name} has the note {_brief(note)}, not 0 to 127")
     if not isinstance(origin, dict):
         raise ValueError(f"{name} has an origin that is no table")
+    if not isinstance(entry["z"], list) or not entry["z"]:
+        raise ValueError(f"the code of {name} is {_brief(entry['z'])}, not a list of numbers")
     z = np.asarray([_number(x, name) for x in entry["z"]], np.float32)
     shape = Shape.from_dict(entry["shape"])
     return Sound(name, _category(entry["category"], name), z, shape, note, origin)
@@ -279,15 +320,24 @@ def check_name(name: Any) -> None:
     Raises:
       ConfigError: it is not made of 1 to 48 letters, digits, spaces, - and _.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name, _LONGEST):
         raise ConfigError(
-            f"A sound cannot be called {name!a}; use 1 to 48 letters, digits, spaces, - and _."
+            f"A sound cannot be called {_brief(name)}; use 1 to {_LONGEST} letters, digits, "
+            "spaces, - and _."
         )
+
+
+def _brief(value: Any) -> str:
+    """A stranger's value as text that can be printed, cut where it is long."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _FARTHEST:
-        raise ValueError(f"the code of {name} holds {value!a}, not a number within ±{_FARTHEST:g}")
+        raise ValueError(
+            f"the code of {name} holds {_brief(value)}, not a number within ±{_FARTHEST:g}"
+        )
     return float(value)
 
 

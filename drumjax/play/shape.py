@@ -1,4 +1,4 @@
-"""Shaping of a finished sound: trim, reverse, pitch, decay, fade, gain, and the output's rate."""
+"""Shaping of a finished sound: trim, reverse, pitch, decay, fade, gain."""
 
 import dataclasses
 import numbers
@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from drumjax.audio.envelope import fade_in, fade_out, rms_envelope
-from drumjax.audio.resample import resample
+from drumjax.audio.levels import peak_safe, sounding
+from drumjax.audio.resample import resample_exactly
 from drumjax.errors import ConfigError
-
-OUTPUT_RATES = (22050, 44100, 48000)  # Hz
-CEILING = np.float32(10 ** (-0.1 / 20))  # -0.1 dBFS: no result's peak lies above it
 
 _DECLICK = 0.002  # seconds, where a cut leaves an edge: short enough to keep a drum's attack
 _FRAME, _HOP = 0.02, 0.005  # seconds, the envelope that the decay is read from
@@ -62,11 +60,11 @@ class Shape:
             is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not (is_number and low <= float(value) <= high):
                 raise ConfigError(
-                    f"{name} is {value!r}; choose a number from {low:g} to {high:g} ({unit})."
+                    f"{name} is {value!a}; choose a number from {low:g} to {high:g} ({unit})."
                 )
             object.__setattr__(self, name, float(value))
         if not isinstance(self.reverse, bool):
-            raise ConfigError(f"reverse is {self.reverse!r}; choose true or false.")
+            raise ConfigError(f"reverse is {self.reverse!a}; choose true or false.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Shape":
@@ -77,8 +75,8 @@ class Shape:
         """
         known = [field.name for field in dataclasses.fields(cls)]
         if not isinstance(values, Mapping):
-            raise ConfigError(f"A shape is a table of {', '.join(known)}, not {values!r}.")
-        unknown = [str(key) for key in values if key not in known]
+            raise ConfigError(f"A shape is a table of {', '.join(known)}, not {values!a}.")
+        unknown = [ascii(key) for key in values if key not in known]
         if unknown:
             raise ConfigError(
                 f"A shape has no {', '.join(unknown)}; what it knows is {', '.join(known)}."
@@ -121,7 +119,7 @@ def apply(samples: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
         raise ConfigError("A sound to be shaped is one row of finite samples, and not empty.")
     if shape == Shape():
         return peak_safe(samples)
-    end = _sounding(samples)
+    end = sounding(samples)
     level = float(np.max(np.abs(samples))) or 1.0
     sound = _trim(samples[:end] / np.float64(level), sample_rate, shape)
     behind = 0 if shape.trim_end else len(samples) - end
@@ -130,7 +128,7 @@ def apply(samples: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
         sound = fade_out(fade_in(sound[::-1], ramp), ramp)
     if shape.pitch:
         ratio = 2.0 ** (shape.pitch / 12.0)
-        sound = _resample_to(sound, round(_RATIO_STEPS * ratio), _RATIO_STEPS)
+        sound = resample_exactly(sound, round(_RATIO_STEPS * ratio), _RATIO_STEPS)
         behind = round(behind / ratio)
     if shape.decay != 1.0:
         sound = _decayed(sound, sample_rate, shape.decay)
@@ -138,44 +136,6 @@ def apply(samples: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
         sound = _fade(sound, round(shape.fade * sample_rate))
     sound = sound * np.float64(level * 10.0 ** (shape.gain / 20.0))
     return peak_safe(np.pad(sound, (0, behind)))
-
-
-def convert(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Resample float32 [n] for output: [m], m the whole number next to n * to_rate / from_rate.
-
-    Exact zeros at the end stay zeros. Where the result exceeds -0.1 dBFS it is scaled down to it
-    as a whole; equal rates return the same samples.
-
-    Raises:
-      ConfigError: to_rate is none of OUTPUT_RATES.
-    """
-    if to_rate not in OUTPUT_RATES:
-        rates = ", ".join(map(str, OUTPUT_RATES))
-        raise ConfigError(f"A sample rate of {to_rate} Hz is not written; choose one of {rates}.")
-    if from_rate == to_rate:
-        return peak_safe(samples)
-    end = _sounding(samples)
-    sound = _resample_to(samples[:end], from_rate, to_rate)
-    length = max(len(sound), round(len(samples) * to_rate / from_rate))
-    return peak_safe(np.pad(sound, (0, length - len(sound))))
-
-
-def peak_safe(samples: np.ndarray) -> np.ndarray:
-    """Float samples [n] as float32, scaled down as a whole where they exceed -0.1 dBFS.
-
-    What is float32 and needs no scaling is returned as it is, not copied.
-    """
-    peak = max(np.max(samples, initial=0.0), -np.min(samples, initial=0.0))
-    if peak > CEILING:
-        samples = samples * samples.dtype.type(float(CEILING) / float(peak))
-        np.clip(samples, -CEILING, CEILING, out=samples)
-    return samples.astype(np.float32, copy=False)
-
-
-def _sounding(samples: np.ndarray) -> int:
-    """How many of [n] samples there are up to the last that is not 0; n for silence."""
-    loud = np.flatnonzero(samples)
-    return int(loud[-1]) + 1 if loud.size else len(samples)
 
 
 def _trim(sound: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
@@ -192,16 +152,9 @@ def _trim(sound: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
     return fade_out(kept, ramp) if sound[stop:].any() else kept
 
 
-def _resample_to(sound: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    """Resample [n] to exactly the length that its duration asks for, at least 1: float32 [m]."""
-    length = max(1, round(len(sound) * to_rate / from_rate))
-    result = resample(sound, from_rate, to_rate)[:length]
-    return np.pad(result, (0, length - len(result)))
-
-
 def _fade(sound: np.ndarray, samples: int) -> np.ndarray:
     """Fade [n] out up to its last sample that is not 0."""
-    end = _sounding(sound)
+    end = sounding(sound)
     return np.concatenate([fade_out(sound[:end], samples), sound[end:]])
 
 
@@ -217,7 +170,7 @@ def _decayed(sound: np.ndarray, sample_rate: int, factor: float) -> np.ndarray:
     change = np.interp(time / factor, times, levels) - np.interp(time, times, levels)  # dB
     gain = 10.0 ** (np.minimum(change, _MOST) / 20.0) * (time < factor * len(tail) / sample_rate)
     shaped = np.concatenate([sound[:attack], tail * gain])
-    return _fade(shaped, min(_sounding(shaped) - attack, round(_DECLICK * sample_rate)))
+    return _fade(shaped, min(sounding(shaped) - attack, round(_DECLICK * sample_rate)))
 
 
 def _falling(tail: np.ndarray, sample_rate: int, floor: float) -> tuple[np.ndarray, np.ndarray]:

@@ -92,6 +92,9 @@ def error_of(player: Player, audio: np.ndarray, z: np.ndarray, category: Any) ->
 
     Returns:
       0 for the sound itself, 1 for silence.
+
+    Raises:
+      ConfigError: an unknown category, or a code of the wrong size.
     """
     mel = np.asarray(mel_spectrogram(jnp.asarray(audio), player.instrument.mel))  # [frames, mels]
     made = player.decode(z, category)
