@@ -13,10 +13,11 @@ import pytest
 import tiny
 from instruments import networks, tiny_instrument
 
+from drumjax.audio.levels import CEILING
 from drumjax.errors import ConfigError, InstrumentError
 from drumjax.models import cwae, mcnn
 from drumjax.play import heads
-from drumjax.play.finish import FADE, PEAK, fade_out, finish
+from drumjax.play.finish import FADE, fade_out, finish
 from drumjax.play.instrument import build_instrument, load_instrument, save_instrument
 from drumjax.play.networks import SHORTEST, predicted_end
 from drumjax.play.plan import Plan
@@ -153,7 +154,7 @@ def test_wild_codes_stay_finite_and_below_full_scale(player):
         for one, category in itertools.product((player, loud), range(K)):
             sounds = one.render(codes, category)
             assert np.isfinite(sounds).all()
-            assert np.max(np.abs(sounds)) <= PEAK + 1e-6
+            assert np.max(np.abs(sounds)) <= CEILING + 1e-6
 
 
 def test_a_sound_ends_in_zeros_where_its_end_is_predicted(player, codes):
@@ -213,7 +214,7 @@ def test_finish_takes_dc_away_fades_and_holds_the_peak(long_plan):
     ends = jnp.asarray([50, 90, 90, 90])
     made = np.asarray(finish(long_plan, jnp.asarray(raw), jnp.asarray(logits), ends))
     assert made.shape == (4, n)
-    np.testing.assert_allclose(np.abs(made[:2]).max(1), PEAK, rtol=1e-5)
+    np.testing.assert_allclose(np.abs(made[:2]).max(1), CEILING, rtol=1e-5)
     np.testing.assert_allclose(np.abs(made[2]).max(), 4e-4, rtol=0.1)  # 12 dB up, no more
     assert not made[3].any()
     assert np.abs(made.mean(1)).max() < 1e-6

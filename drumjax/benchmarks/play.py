@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from drumjax.audio.levels import CEILING
@@ -158,8 +159,8 @@ def _line_up(setting: Setting, entries: Sequence[Entry]) -> Field:
 def _own_error(setting: Setting) -> float:
     """How far the player's whole second is from the model's raw sound, finished the same way."""
     plan = setting.player.plan
-    ends = np.full(1, plan.frames, np.int32)
-    expected = np.asarray(finish(plan, setting.raw, setting.logits, ends))
+    raw, logits = (jnp.asarray(x) for x in (setting.raw, setting.logits))
+    expected = np.asarray(finish(plan, raw, logits, jnp.full(1, plan.frames)))
     made = setting.player.render(setting.z[:1], setting.weights[:1], full=True)
     return float(np.linalg.norm(made - expected) / max(np.linalg.norm(expected), 1e-12))
 

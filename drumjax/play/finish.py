@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from drumjax.audio.filters import keep_audible
-from drumjax.audio.levels import CEILING as PEAK
+from drumjax.audio.levels import CEILING
 from drumjax.play.plan import Plan
 
 FADE = 1024  # samples before a sound's end, 46 ms at 22,050 Hz
@@ -46,7 +46,7 @@ def finish(plan: Plan, sound: jax.Array, logits: jax.Array, ends: jax.Array) -> 
     mean = sound.sum(-1, keepdims=True) / jnp.maximum(window.sum(-1, keepdims=True), 1.0)
     sound = sound - window * mean
     loudest = jnp.abs(sound).max(-1, keepdims=True)
-    return sound * jnp.minimum(MOST_GAIN, PEAK / jnp.maximum(loudest, 1e-9))
+    return sound * jnp.minimum(MOST_GAIN, CEILING / jnp.maximum(loudest, 1e-9))
 
 
 def fade_out(ends: jax.Array, samples: int) -> jax.Array:
