@@ -1,7 +1,5 @@
 """Seeds, variations, interpolation and the axes of an instrument's codes."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from instruments import tiny_instrument
@@ -32,19 +30,21 @@ class LinearPlayer:
         d = instrument.latents
         self.axes = np.linalg.qr(rng.standard_normal((d, heard)))[0].T  # [heard, d]
         self.pictures = decibels * rng.standard_normal((heard, 4, 64))
+        self.gains = np.ones((len(self.categories), heard))  # how each category hears each picture
 
     def decode(self, z, category):
         w = gaussian_of(self.instrument, category).whiten(z)
-        cells = np.einsum("bd,hd,htf->btf", w, self.axes, self.pictures) - 20.0
+        ways = (category_weights(self.instrument, category) @ self.gains)[:, None] * self.axes
+        cells = np.einsum("bd,hd,htf->btf", w, ways, self.pictures) - 10.0
         mel = 10 ** (cells.repeat(axes._POOL[0], 1).repeat(axes._POOL[1], 2) / 20)
-        mel[:, :2, :16] = 1e2  # the loudest cell
+        mel[:, :2, :16] = 10.0  # the loudest cell, 30 dB above the mean of the others
         return mel
 
 
 def test_draws_come_from_the_categorys_gaussian_one_by_one(instrument):
     """Oracle: a loop with scipy's matrix root of the covariance."""
     mean, covariance = (instrument.tensors[f"latents/{k}"][1] for k in ("mean", "covariance"))
-    noise = [np.random.default_rng([3, 1, i]).standard_normal(4) for i in range(6)]
+    noise = [np.random.default_rng([3, 1, i, 1]).standard_normal(4) for i in range(6)]
     root = sqrtm(covariance.astype(np.float64))
     drawn = controls.draw_codes(instrument, 1, 6, 3)
     assert drawn.dtype == np.float32
@@ -52,6 +52,34 @@ def test_draws_come_from_the_categorys_gaussian_one_by_one(instrument):
     np.testing.assert_array_equal(controls.draw_codes(instrument, "snare", 2, 3), drawn[:2])
     normal = controls.draw_codes(instrument, 1, 6, 3, "normal")
     np.testing.assert_allclose(normal, noise, rtol=1e-6)
+
+
+def test_no_two_purposes_share_noise(instrument):
+    """Category k's first draw once had the noise of variation k of the same seed."""
+    root = gaussian_of(instrument, 1).root
+    drawn = controls.draw_codes(instrument, 1, 3, 1, "normal")
+    others = [
+        controls.draw_codes(instrument, 1, 3, 1, "normal", purpose=controls.CHECKED),
+        controls.draw_codes(instrument, 0, 3, 1, "normal"),
+        (
+            controls.vary_codes(instrument, np.zeros(4), 1, 1.0, 3, 1)
+            - gaussian_of(instrument, 1).mean
+        )
+        @ np.linalg.inv(root),
+    ]
+    for other in others:
+        apart = np.abs(drawn[:, None] - other[None]).max(-1)
+        assert apart.min() > 1e-2
+    assert 0 not in (controls.DRAWN, controls.VARIED, controls.WANDERED, controls.SWEPT)
+
+
+def test_codes_stay_where_sounds_are(instrument):
+    """Oracle: no latent beyond ±100, however far each control is moved."""
+    z = np.zeros((2, 4))
+    far = with_steps(instrument, dusty=np.full((3, 4), 1e6))
+    np.testing.assert_array_equal(controls.move(far, z, 0, {"dusty": -100.0}), z - 100)
+    assert np.abs(controls.draw_codes(instrument, 0, 50, 0, temperature=100.0)).max() == 100
+    assert np.abs(controls.vary_codes(instrument, z[0] + 1e6, 0, 0.5, 3, 0)).max() == 100
 
 
 def test_temperature_scales_the_distance_from_the_mean(instrument):
@@ -124,6 +152,16 @@ def test_the_way_between_parallel_codes_is_straight():
         (lambda i, z: controls.draw_codes(i, 0, 1, 0, "flat"), "fitted or normal"),
         (lambda i, z: controls.move(i, z, 0, {"dusty": 1.0}), "has none"),
         (lambda i, z: controls.move(i, z, [0.5, 0.5, 0.5], {}), "sum to 1"),
+        (lambda i, z: controls.move(i, z, [1.5, -0.5, 0.0], {}), "none negative"),
+        (lambda i, z: controls.move(i, z, [np.nan, 0.5, 0.5], {}), "none negative"),
+        (lambda i, z: controls.move(i, z, 0, {"a1": np.nan}), "a1 must lie within ±100, not nan"),
+        (lambda i, z: controls.move(i, z, 0, {"body": 1e9}), "body must lie within ±100"),
+        (lambda i, z: controls.move(i, np.inf + z, 0, {}), "4 finite numbers"),
+        (lambda i, z: controls.move(i, z[:3], 0, {}), "4 finite numbers"),
+        (lambda i, z: controls.vary_codes(i, np.nan * z, 0, 0.5, 1, 0), "4 finite numbers"),
+        (lambda i, z: controls.draw_codes(i, 0, 1, 0, temperature=np.nan), "between 0 and 100"),
+        (lambda i, z: controls.draw_codes(i, 0, 1, 0, "normal", 1e9), "between 0 and 100"),
+        (lambda i, z: controls.draw_codes(i, [0.5, 0.5, 0], 1, 0), "of one category"),
         (lambda i, z: controls.from_alphas(i, [0.1], 0), "no axes"),
         (lambda i, z: controls.from_alphas(i, [0.1], 0, "loud"), "must be one of audible"),
     ],
@@ -196,10 +234,36 @@ def test_audible_axes_find_what_is_heard(rng):
     truth = np.linalg.qr(rng.standard_normal((6, 3)))[0].T  # [3, 6]
     w = rng.standard_normal((2000, 6))
     pictures = np.linalg.qr(rng.standard_normal((40, 3)))[0].T * np.array([[9.0], [4.0], [1.0]])
-    directions, spread = axes.audible_axes(w, (w @ truth.T) @ pictures, gaussian)
+    directions, spread, changes = axes.audible_axes(w, (w @ truth.T) @ pictures, gaussian)
     found = directions * spread[:, None] @ gaussian.inverse
     np.testing.assert_allclose(found @ found.T, np.eye(3), atol=1e-6)
     np.testing.assert_allclose(np.abs(found @ truth.T), np.eye(3), atol=0.1)
+    np.testing.assert_allclose(np.linalg.norm(changes, axis=1), [9, 4, 1], rtol=0.1)
+
+
+def test_audible_axes_bear_fewer_sounds_than_latents(rng):
+    """Oracle: least squares on the sounds and d more rows that pull each coefficient to 0."""
+    w, heard = rng.standard_normal((5, 8)), rng.standard_normal((5, 20))
+    w, heard = w - w.mean(0)[None], heard - heard.mean(0)[None]
+    pull = np.sqrt(0.05 * 5) * np.eye(8)
+    whole = np.concatenate([w, pull]), np.concatenate([heard, np.zeros((8, 20))])
+    coefficients = np.linalg.lstsq(*whole, rcond=None)[0]
+    _, values, _ = np.linalg.svd(coefficients)
+    gaussian = Gaussian.of(np.zeros(8), np.eye(8))
+    _, _, changes = axes.audible_axes(w, heard, gaussian)
+    np.testing.assert_allclose(np.linalg.norm(changes, axis=1), values[:3], rtol=1e-5)
+
+
+def test_axes_of_all_categories_are_turned_alike(rng):
+    """Oracle: three ways to sound different, which each category's axes mix in turns of its own."""
+    size = np.array([9.0, 4.0, 2.0])[:, None]
+    ways = np.linalg.qr(np.abs(rng.standard_normal((30, 3))))[0].T * size
+    ways *= np.sign(ways.sum(1))[:, None]
+    turns = np.linalg.qr(rng.standard_normal((5, 3, 3)))[0]
+    changes = turns @ ways[None] + 0.01 * rng.standard_normal((5, 3, 30))
+    turned = axes.alignment(changes) @ changes
+    np.testing.assert_allclose(turned, np.stack([ways] * 5), atol=0.2)
+    assert np.abs(changes - ways[None]).max() > 2
 
 
 def test_what_is_audible_forgets_level_and_silence():
@@ -240,6 +304,32 @@ def test_three_audible_axes_hold_all_of_three_audible_directions(fitted):
     assert lines[-1].startswith("mean")
 
 
+def test_what_axes_reach_is_measured_on_other_sounds(instrument):
+    """A player that notes what it decodes: first the sounds of the fit, later none of them."""
+    player = LinearPlayer(instrument, np.random.default_rng(0))
+    decode, seen = player.decode, []
+    player.decode = lambda z, category: seen.append(np.array(z)) or decode(z, category)
+    axes.fit_axes(player, 0, lambda line: None)
+    first = {row.tobytes() for z in seen[:3] for row in z}
+    assert len(first) == 3 * axes.FIT_SOUNDS
+    assert not first & {row.tobytes() for z in seen[3:] for row in z}
+
+
+def test_an_axis_means_the_same_in_every_category(instrument):
+    """Categories that hear the same three pictures, in other orders and with other signs."""
+    player = LinearPlayer(instrument, np.random.default_rng(0))
+    player.gains = np.array([[1.0, 0.6, 0.3], [-0.3, 1.0, -0.6], [0.6, -0.3, 1.0]])
+    tensors, _ = axes.fit_axes(player, 0, lambda line: None)
+    fitted = controls.with_controls(instrument, tensors, {})
+    for alphas in np.eye(3):
+        heard = []
+        for category in range(3):
+            z = [controls.from_alphas(fitted, s * alphas, category) for s in (0.25, -0.25)]
+            up, down = axes.audible(player.decode(np.stack(z), category))
+            heard.append(up - down)
+        assert np.corrcoef(heard).min() > 0.5
+
+
 def test_axes_are_fitted_the_same_twice(fitted, instrument):
     player, first = fitted
     tensors, words = axes.fit_axes(player, 0, lambda line: None)
@@ -249,7 +339,7 @@ def test_axes_are_fitted_the_same_twice(fitted, instrument):
 
 
 @pytest.mark.parametrize("mode", controls.MODES)
-@pytest.mark.parametrize("category", ["snare", 2])
+@pytest.mark.parametrize("category", ["snare", 2, [0.5, 0.3, 0.2]])
 def test_places_on_the_axes_and_back(fitted, mode, category):
     _, instrument = fitted
     alphas = np.array([[0.5, -1.0, 0.25], [0.0, 0.0, 1.0]])
@@ -281,6 +371,9 @@ def test_moving_an_axis_moves_its_place(fitted):
         controls.move(instrument, z, 1, {"a4": 1.0})
     with pytest.raises(ConfigError, match="3 axes, not 4"):
         controls.from_alphas(instrument, np.zeros(4), 1)
+    for bad in (0.5, [np.nan], [200.0]):
+        with pytest.raises(ConfigError, match="Alphas are a list"):
+            controls.from_alphas(instrument, bad, 1)
 
 
 def test_controls_leave_the_first_instrument_alone(instrument):
@@ -288,4 +381,3 @@ def test_controls_leave_the_first_instrument_alone(instrument):
     assert controls.names(instrument) == ()
     assert controls.names(fuller) == ("dusty",)
     assert fuller.identity == instrument.identity
-    assert dataclasses.replace(fuller, tensors=instrument.tensors, meta=instrument.meta)

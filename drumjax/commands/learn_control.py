@@ -1,22 +1,27 @@
 """`drumjax learn-control`: a control of your own, from sounds that have what it is to add."""
 
 import argparse
+import hashlib
+import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
 from drumjax.commands import _flags
+from drumjax.data.aliases import Aliases
 from drumjax.errors import AudioDecodeError, ConfigError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from drumjax.play.instrument import Instrument
+    from drumjax.play.learn import Codes, Learnt
     from drumjax.play.runtime import Player
 
 _CHUNK = 8  # sounds that are encoded at a time
+_FEW = 10  # sounds from which on a verdict is more than a guess
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _AXIS = re.compile(r"a\d+")
 
@@ -24,7 +29,7 @@ _AXIS = re.compile(r"a\d+")
 class Heard(NamedTuple):
     """What a folder held."""
 
-    whitened: "np.ndarray"  # [n, d]
+    codes: "Codes"
     categories: list[str]  # of each sound
     left_out: Counter[str]  # reason -> how many
 
@@ -35,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
         "learn-control",
         "Make a control from a folder of your own sounds that share a quality, such as dusty: it "
         "moves any sound towards them. Needs the instrument's encoder file. Some 30 sounds make a "
-        "good control, a few a vague one; the report says how well it tells the sounds apart.",
+        "good control, a few a vague one; the report says how well it tells the sounds apart. "
+        "Moved by 1, the control takes a sound as far as your examples lie from the others, or 3 "
+        "standard deviations if that is less.",
         [
             "--instrument=studio.safetensors --name=dusty --examples=dusty/ \\\n"
             "    --against=clean/ --output=mine.safetensors"
@@ -43,7 +50,13 @@ def parser() -> argparse.ArgumentParser:
     )
     _flags.add_instrument(p)
     p.add_argument("--name", required=True, help="of the control: letters, digits, - and _")
-    p.add_argument("--examples", required=True, metavar="DIR", help="sounds that have the quality")
+    p.add_argument(
+        "--examples",
+        required=True,
+        metavar="DIR",
+        help="sounds that have the quality; copies are left out, and takes of one sound count as "
+        "one: with several of each, the report is better than the control",
+    )
     p.add_argument(
         "--against",
         metavar="DIR",
@@ -70,6 +83,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(argv)
+    for flag in ("examples", "against", "output"):
+        if getattr(args, flag) == "":
+            raise ConfigError(f"--{flag}= is empty; write a name after it.")
     output = _output(args.instrument, args.output, args.overwrite)
     from drumjax.play.cache import use_cache
     from drumjax.play.controls import STEP, with_controls
@@ -84,17 +100,18 @@ def main(argv: Sequence[str]) -> int:
         category_weights(instrument, args.category)
     use_cache()
     player = Player(instrument)
-    examples = listen(player, Path(args.examples), args.category)
-    against = listen(player, Path(args.against), args.category) if args.against else None
+    examples = listen(player, args.examples, args.category, "--examples")
+    against = args.against and listen(player, args.against, args.category, "--against")
     learnt = learn(
-        instrument, examples.whitened, against.whitened if against else None, args.hold_attributes
+        instrument, examples.codes, against.codes if against else None, args.hold_attributes
     )
     words = {
         "sounds": len(examples.categories),
         "categories": dict(sorted(Counter(examples.categories).items())),
         "against": len(against.categories) if against else "all that the instrument makes",
         "distance": round(learnt.distance, 3),
-        "auc": round(learnt.auc, 3),
+        "auc": round(learnt.separation.auc, 3),
+        "auc_error": round(learnt.separation.error, 3),
         "attributes_held": args.hold_attributes,
     }
     others = instrument.meta.get("controls", {}).get("learnt", {})
@@ -104,19 +121,27 @@ def main(argv: Sequence[str]) -> int:
         {"learnt": {**others, args.name: words}},
     )
     written = save_instrument(fuller, output, instrument.meta["precision"])
-    print(report(args.name, examples, against, learnt.auc, learnt.held))
+    print(report(args.name, examples, against, learnt))
     print(f"It is in {' and '.join(map(str, written))}: move it with --set={args.name}=1.")
     return 0
 
 
 def _output(instrument: str, output: str | None, overwrite: bool) -> Path:
+    """The file to write, after a look at it and at the encoder's that goes beside it."""
+    from drumjax.commands._files import check_folder
+    from drumjax.play.instrument import encoder_path, is_ours
+
     if output is None and not overwrite:
         raise ConfigError("Name the new instrument with --output=NAME.safetensors.")
     path = Path(output or instrument)
     if path.suffix != ".safetensors" or not path.absolute().parent.is_dir():
         raise ConfigError(f"--output={path} must be NAME.safetensors in a folder that is there.")
-    if path.exists() and not overwrite:
-        raise ConfigError(f"{path} exists; choose another --output or add --overwrite.")
+    check_folder(str(path.parent))
+    for file in (path, encoder_path(path)):
+        if file.exists() and not is_ours(file):
+            raise ConfigError(f"{file} is there and is no instrument; choose another --output.")
+        if file.exists() and not overwrite:
+            raise ConfigError(f"{file} exists; choose another --output or add --overwrite.")
     return path
 
 
@@ -132,13 +157,14 @@ def _check_name(name: str, instrument: "Instrument") -> None:
         raise ConfigError(f"The instrument has a control {name!r} already; choose another --name.")
 
 
-def listen(player: "Player", folder: Path, category: str | None) -> Heard:
+def listen(player: "Player", folder: str, category: str | None, flag: str) -> Heard:
     """Read and encode the sounds of a folder and of all folders in it.
 
     Args:
       player: with the instrument's encoder.
       folder: of sounds.
       category: of all of them, or None: their names say it.
+      flag: that named the folder.
 
     Raises:
       DataError: the folder cannot be used, or fewer than 3 of its sounds can.
@@ -146,36 +172,47 @@ def listen(player: "Player", folder: Path, category: str | None) -> Heard:
     import numpy as np
 
     from drumjax.play.learn import FEWEST, whitened
+
+    files, left_out = _find(Path(folder), category, player.categories, flag)
+    codes, kinds = [], []
+    usable = _usable(player, files, left_out)
+    while chunk := list(itertools.islice(usable, _CHUNK)):
+        codes.append(_encode(player, [x for x, _ in chunk], [kind for _, kind in chunk]))
+        kinds += [kind for _, kind in chunk]
+    if len(kinds) < FEWEST:
+        raise DataError(
+            f"{folder} holds {len(kinds)} usable sounds and a control takes at least {FEWEST}"
+            f"{_why(left_out)}; add sounds, or name their category with --category."
+        )
+    indices = [player.categories.index(k) for k in kinds]
+    return Heard(whitened(player.instrument, np.concatenate(codes), indices), kinds, left_out)
+
+
+def _usable(
+    player: "Player", files: Sequence[tuple[Path, str]], left_out: Counter[str]
+) -> Iterator[tuple["np.ndarray", str]]:
+    """(samples, category) of each file that can be used; the others are counted in `left_out`."""
+    from drumjax.commands._files import progress
     from drumjax.play.source_sound import read_source
 
-    files, left_out = _find(folder, category, player.categories)
-    sounds, kinds = [], []
-    for path, kind in files:
+    seen = set()
+    for path, kind in progress(files, "sounds"):
         try:
             source = read_source(path, player.sample_rate, player.samples)
         except AudioDecodeError as error:
             left_out[error.reason] += 1
+            continue
         except DataError:
-            left_out["silent"] += 1
+            left_out[f"silent below {player.sample_rate // 2} Hz"] += 1
+            continue
+        digest = hashlib.sha256(source.audio.tobytes()).digest()
+        if source.seconds < _shortest(player):
+            left_out["too short"] += 1
+        elif digest in seen:
+            left_out["the same as another"] += 1
         else:
-            if source.seconds < _shortest(player):
-                left_out["too short"] += 1
-            else:
-                sounds.append(source.audio)
-                kinds.append(kind)
-    if len(sounds) < FEWEST:
-        raise DataError(
-            f"{folder} holds {len(sounds)} usable sounds and a control takes at least {FEWEST}"
-            f"{_why(left_out)}; add sounds, or name their category with --category."
-        )
-    indices = [player.categories.index(k) for k in kinds]
-    codes = np.concatenate(
-        [
-            _encode(player, sounds[i : i + _CHUNK], kinds[i : i + _CHUNK])
-            for i in range(0, len(sounds), _CHUNK)
-        ]
-    )
-    return Heard(whitened(player.instrument, codes, indices), kinds, left_out)
+            seen.add(digest)
+            yield source.audio, kind
 
 
 def _shortest(player: "Player") -> float:
@@ -194,25 +231,34 @@ def _encode(player: "Player", sounds: list["np.ndarray"], kinds: list[str]) -> "
     return player.encode(batch, names)[: len(sounds)]
 
 
+class _Named(Aliases):
+    """Takes every sound for one of the category that the user named."""
+
+    def __init__(self, category: str):
+        super().__init__()
+        self._category = category
+
+    def category(self, path: PurePath) -> str:
+        return self._category
+
+
 def _find(
-    folder: Path, category: str | None, known: Sequence[str]
+    folder: Path, category: str | None, known: Sequence[str], flag: str
 ) -> tuple[list[tuple[Path, str]], Counter[str]]:
     """(file, category) of the sounds in a folder, and how many are left out for which reason."""
-    from drumjax.data.aliases import Aliases
-    from drumjax.data.scan import NOT_ELEVEN, UNDECIDED, scan_folders
+    from drumjax.data.scan import scan_folders
 
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; name a folder of sounds.")
-    candidates, skipped = scan_folders([folder], Aliases())
-    found = [(c.path, category or c.category) for c in candidates]
-    if category is not None:
-        found += [
-            (folder / s.name, category) for s in skipped if s.reason in (NOT_ELEVEN, UNDECIDED)
-        ]
-        skipped = [s for s in skipped if s.reason not in (NOT_ELEVEN, UNDECIDED)]
+        raise DataError(f"{flag}={folder} is no folder; name a folder of sounds.")
+    try:
+        candidates, skipped = scan_folders([folder], _Named(category) if category else Aliases())
+    except DataError as error:
+        raise DataError(f"{flag}={folder} holds no files; name a folder of sounds.") from error
     left_out = Counter(s.reason for s in skipped)
-    left_out.update("a category that the instrument lacks" for _, c in found if c not in known)
-    return sorted((p, c) for p, c in found if c in known), left_out
+    lacking = sum(c.category not in known for c in candidates)
+    if lacking:
+        left_out["a category that the instrument lacks"] += lacking
+    return sorted((c.path, c.category) for c in candidates if c.category in known), left_out
 
 
 def _why(left_out: Counter[str]) -> str:
@@ -220,17 +266,31 @@ def _why(left_out: Counter[str]) -> str:
     return f" (left out: {listed})" if listed else ""
 
 
-def report(name: str, examples: Heard, against: Heard | None, auc: float, held: float) -> str:
-    """What was learnt, from what, and how well it tells the sounds apart."""
+def report(name: str, examples: Heard, against: Heard | None, learnt: "Learnt") -> str:
+    """What was learnt, from what, and how well it tells the sounds apart, in lines.
+
+    Args:
+      name: of the control.
+      examples: what was heard of --examples.
+      against: of --against, if it was given.
+      learnt: the control.
+    """
     kinds = ", ".join(f"{n} {k}" for k, n in sorted(Counter(examples.categories).items()))
-    other = f"{len(against.categories)} other sounds" if against else "all the instrument makes"
+    other = "all the instrument makes"
+    counts = [len(examples.categories)]
+    if against:
+        counts.append(len(against.categories))
+        other = f"{counts[1]} other sounds{_why(against.left_out)}"
+    auc, error, _ = learnt.separation
     lines = [
-        f"{name}: learnt from {kinds} against {other}{_why(examples.left_out)}.",
-        f"A sound left out of learning is told from the others {auc:.0%} of the time "
-        f"({_quality(auc)}; chance is 50%).",
+        f"{name}: learnt from {kinds}{_why(examples.left_out)} against {other}.",
+        f"A sound left out of learning is told from the others {auc:.0%} of the time, give or take "
+        f"{error:.0%} ({_quality(auc, min(counts))}; chance is 50%).",
+        f"These lie {learnt.separation.distance:.1f} standard deviations from the others along it; "
+        f"moved by 1, it goes {learnt.distance:.1f}.",
         "It moves sounds of every category, and was learnt from those named above.",
     ]
-    if held < 0.5:
+    if learnt.held < 0.5:
         lines.append(
             "Most of what sets these sounds apart is in the attributes that are held; "
             "consider leaving out --hold-attributes."
@@ -238,7 +298,9 @@ def report(name: str, examples: Heard, against: Heard | None, auc: float, held: 
     return "\n".join(lines)
 
 
-def _quality(auc: float) -> str:
+def _quality(auc: float, sounds: int) -> str:
+    if sounds < _FEW:
+        return f"a guess, from fewer than {_FEW} sounds: add some"
     if auc >= 0.85:
         return "clear"
     return "usable" if auc >= 0.7 else "vague: add sounds, or choose --against more alike"

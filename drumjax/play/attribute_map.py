@@ -27,7 +27,10 @@ class AttributeMap:
     @staticmethod
     def of(tensors: Mapping[str, np.ndarray]) -> "AttributeMap":
         """Read it from an instrument's tensors."""
-        get = lambda name: np.asarray(tensors[PREFIX + name], np.float32)  # noqa: E731
+
+        def get(name: str) -> np.ndarray:
+            return np.asarray(tensors[PREFIX + name], np.float32)
+
         layers = tuple((get(f"layer{i}/kernel"), get(f"layer{i}/bias")) for i in range(3))
         return AttributeMap(get("centre"), get("scale"), layers)
 
@@ -48,13 +51,18 @@ class AttributeMap:
         return self._run(z, weights)[0]
 
     def jacobian(self, z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Codes [b, d], weights [b, k] -> descriptors [b, a] and their slopes in z [b, a, d]."""
-        values, slopes = self._run(z, weights)
+        """Codes [b, d], weights [b, k] -> descriptors [b, a] and their slopes in z [b, a, d].
+
+        A latent that lies beyond what the networks are shown has the slope 0.
+        """
+        values, gates = self._run(z, weights)
         kernels = [kernel for kernel, _ in self.layers]
         back = np.swapaxes(kernels[-1], 1, 2)[:, None]  # [e, 1, a, hidden]
-        for kernel, slope in zip(kernels[-2::-1], slopes[::-1], strict=True):
+        for kernel, slope in zip(kernels[-2::-1], gates[::-1], strict=True):
             back = (back * slope[:, :, None]) @ np.swapaxes(kernel, 1, 2)[:, None]
-        return values, back.mean(0)[..., : len(self.scale)] / self.scale[None, None]
+        shown = np.abs(self.inputs(z, weights)[:, : len(self.scale)]) < _WIDEST  # [b, d]
+        slopes = back.mean(0)[..., : len(self.scale)] / self.scale[None, None]
+        return values, slopes * shown[:, None]
 
     def _run(self, z: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         x, slopes = self.inputs(z, weights)[None], []  # [1, b, in]

@@ -1,4 +1,13 @@
-"""Measures what an instrument's codes sound like, and adds the controls that follow from it."""
+"""Measures what an instrument's codes sound like, and adds the controls that follow from it.
+
+Differs from the issue, which asks for a direction for each attribute by ridge regression: that
+explains too little, as descriptors bend over the codes. R² on held-out sounds of a trained
+instrument, 64 latents, means of its categories, lowest to highest attribute: ridge 0.56 to 0.73,
+which falls to 0.27 in single categories, and along such a line the other attributes drift; small
+networks taught on 1,000 sounds a category 0.84 to 0.93. A control follows their slopes
+(`attribute_map`). They foretell somewhat too much change: where 1 standard deviation is asked for,
+0.70 to 0.85 were measured on the sounds, by attribute.
+"""
 
 import time
 from collections.abc import Callable
@@ -8,7 +17,7 @@ import numpy as np
 
 from drumjax.play.attribute_map import AttributeMap
 from drumjax.play.axes import fit_axes
-from drumjax.play.controls import draw_codes, with_controls
+from drumjax.play.controls import WANDERED, draw_codes, with_controls
 from drumjax.play.descriptors import ATTRIBUTES, as_table, describe
 from drumjax.play.gaussian import moments
 from drumjax.play.instrument import Instrument
@@ -28,6 +37,9 @@ def fit_controls(
       seed: of the sounds that are measured.
       count: sounds a category.
       progress: told a line now and then.
+
+    Returns:
+      the instrument with tensors `controls/...` and `meta["controls"]`, see `with_controls`.
     """
     tensors, words = fit_axes(player, seed, progress)
     more, about = fit_attributes(player, seed, count, progress)
@@ -111,7 +123,7 @@ def _measure(
 
 def _wander(player: Player, rough: AttributeMap, z: np.ndarray, i: int, seed: int) -> np.ndarray:
     """Move each code along one attribute by -2 to 2 standard deviations."""
-    rng = np.random.default_rng([seed, i])
+    rng = np.random.default_rng([seed, i, WANDERED])
     _, covariance = moments(player.instrument, i)
     weights = np.eye(len(player.categories))[i]
     which = rng.integers(len(ATTRIBUTES), size=len(z))

@@ -1,11 +1,24 @@
-"""Fits the axes α₁, α₂, α₃: the paper's PCA of the codes, and the axes of what can be heard."""
+"""Fits the axes α₁, α₂, α₃: the paper's PCA of the codes, and the axes of what can be heard.
 
-from collections.abc import Callable
+Differs from the paper, whose controls are a PCA of all codes together: that is kept as the mode
+"paper" (and for each category as "paper_category"), but the default is "audible", as the paper's
+axes reach only a part of what is heard to vary; `fit_axes` measures how much in each mode.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from drumjax.play.controls import MODES, Mode, draw_codes, from_alphas, position, with_controls
+from drumjax.play.controls import (
+    CHECKED,
+    MODES,
+    Mode,
+    draw_codes,
+    from_alphas,
+    position,
+    with_controls,
+)
 from drumjax.play.gaussian import Gaussian, gaussian_of, global_gaussian
 from drumjax.play.instrument import Instrument
 from drumjax.play.runtime import Player
@@ -43,8 +56,8 @@ def principal(gaussian: Gaussian, count: int = AXES) -> tuple[np.ndarray, np.nda
 
 def audible_axes(
     w: np.ndarray, heard: np.ndarray, gaussian: Gaussian, count: int = AXES
-) -> tuple[np.ndarray, np.ndarray]:
-    """The directions of z that are heard most: directions [n, d] and spreads [n].
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The directions of z that are heard most.
 
     Ridge regression from whitened codes to what is heard, and the singular vectors of its
     coefficients (reduced-rank regression, Izenman, 1975): the orthonormal directions of whitened
@@ -54,15 +67,41 @@ def audible_axes(
       w: whitened codes [n, d].
       heard: [n, cells], see `audible`.
       gaussian: that whitened them.
-      count: how many axes.
+      count: how many axes, n.
+
+    Returns:
+      unit directions [n, d], spreads [n] (sd of the codes), and what moving by 1 sd along each
+      changes of what is heard [n, cells], most first; the signs are free.
     """
     centred = w - w.mean(0)[None]
     square = centred.T @ centred + 0.05 * len(w) * np.eye(w.shape[1])
     coefficients = np.linalg.solve(square, centred.T @ (heard - heard.mean(0)[None]))
     _, vectors = np.linalg.eigh(coefficients @ coefficients.T)
-    steps = vectors[:, ::-1][:, :count].T @ gaussian.root  # [n, d]
+    most = vectors[:, ::-1][:, :count].T  # [n, d]
+    steps = most @ gaussian.root
     spread = np.linalg.norm(steps, axis=1)
-    return _signed(steps / spread[:, None]), spread
+    return steps / spread[:, None], spread, most @ coefficients
+
+
+def alignment(changes: np.ndarray) -> np.ndarray:
+    """The turns with which the axes of all categories mean about the same.
+
+    The reference is what the axes of all categories together change most (the first singular
+    vectors, most first, signed so that + is more sound in more places). Each category's axes are
+    turned within what they span to come next to it (the orthogonal Procrustes problem, Schonemann,
+    1966), so that they reach as much as before.
+
+    Args:
+      changes: of what is heard, by each category's axes [k, n, cells].
+
+    Returns:
+      orthogonal matrices [k, n, n]: `turn @ changes` are those of the turned axes.
+    """
+    k, n, cells = changes.shape
+    _, _, vectors = np.linalg.svd(changes.reshape(k * n, cells), full_matrices=False)
+    reference = vectors[:n] * np.where(vectors[:n].sum(1) < 0, -1.0, 1.0)[:, None]
+    left, _, right = np.linalg.svd(reference[None] @ np.swapaxes(changes, 1, 2))
+    return left @ right
 
 
 def _signed(directions: np.ndarray) -> np.ndarray:
@@ -73,7 +112,10 @@ def _signed(directions: np.ndarray) -> np.ndarray:
 def fit_axes(
     player: Player, seed: int, progress: Callable[[str], Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Fit the axes of every mode, and measure what they reach by decoding.
+    """Fit the axes of every mode, and measure what they reach by decoding other sounds.
+
+    The audible axes mean about the same in every category (`alignment`), so that they can be mixed;
+    those of "paper_category" have the order and signs that each category's PCA gives.
 
     Args:
       player: of the instrument.
@@ -81,27 +123,40 @@ def fit_axes(
       progress: told a line a category.
 
     Returns:
-      tensors `controls/MODE/directions` and `/spread`, and words and numbers on them: the shares
-      of the codes' variance ("latent_share") and of what is heard (`shares`).
+      float32 tensors `controls/MODE/directions` and `/spread` (see `with_controls`), and words and
+      numbers on them: the shares of the codes' variance ("latent_share") and of what is heard
+      (`shares`).
     """
     instrument = player.instrument
     tensors, latent = _paper_axes(instrument)
-    parts, drawn = [], []
+    parts = []
     for i, name in enumerate(player.categories):
         gaussian = gaussian_of(instrument, i)
         z = draw_codes(instrument, i, FIT_SOUNDS, seed)
-        heard = audible(player.decode(z, i))
-        parts.append(audible_axes(gaussian.whiten(z), heard, gaussian))
-        drawn.append((z[:SHARE_SOUNDS], heard[:SHARE_SOUNDS]))
+        parts.append(audible_axes(gaussian.whiten(z), audible(player.decode(z, i)), gaussian))
         progress(f"{name}: {FIT_SOUNDS} sounds decoded for the axes")
-    for key, values in zip(("directions", "spread"), zip(*parts, strict=True), strict=True):
-        tensors[f"controls/audible/{key}"] = np.stack(values).astype(np.float32)
+    tensors |= _aligned(parts)
     fitted = with_controls(instrument, tensors, {})
-    reached = {
-        name: {mode: shares(player, fitted, i, mode, *drawn[i]) for mode in MODES}
-        for i, name in enumerate(player.categories)
-    }
+    reached = {name: _reached(player, fitted, i, seed) for i, name in enumerate(player.categories)}
     return tensors, {"latent_share": latent, "audible_share": reached}
+
+
+def _aligned(parts: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Tensors of what `audible_axes` gave for each category, turned alike."""
+    directions, spread, changes = (np.stack(part) for part in zip(*parts, strict=True))
+    steps = alignment(changes) @ (directions * spread[:, :, None])  # [k, n, d]
+    spread = np.linalg.norm(steps, axis=2)
+    return {
+        "controls/audible/directions": (steps / spread[:, :, None]).astype(np.float32),
+        "controls/audible/spread": spread.astype(np.float32),
+    }
+
+
+def _reached(player: Player, fitted: Instrument, category: int, seed: int) -> dict[str, Any]:
+    """The `shares` of every mode, on sounds that the axes were not fitted on."""
+    z = draw_codes(fitted, category, SHARE_SOUNDS, seed, purpose=CHECKED)
+    heard = audible(player.decode(z, category))
+    return {mode: shares(player, fitted, category, mode, z, heard) for mode in MODES}
 
 
 def _paper_axes(instrument: Instrument) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

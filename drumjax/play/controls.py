@@ -1,6 +1,7 @@
 """What a musician moves: seeds, variations, interpolation, axes and named controls of a code."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -22,6 +23,11 @@ MODES: tuple[Mode, ...] = ("audible", "paper_category", "paper")
 _AXES = "controls/{}/directions"
 _SPREAD = "controls/{}/spread"
 STEP = "controls/step/"  # + name: [k, d], what +1 adds to a code of each category
+# What noise is for ends its key, so that no two purposes share any. Never 0: NumPy pads keys with
+# zeros, so that (1, 2, 0) gives the numbers of (1, 2).
+DRAWN, VARIED, WANDERED, CHECKED, SWEPT = 1, 2, 3, 4, 5
+_FURTHEST = 100.0  # no code that a category makes comes near it, in any latent
+_MOST = 100.0  # standard deviations that a control is moved by
 
 
 def draw_codes(
@@ -31,10 +37,12 @@ def draw_codes(
     seed: int,
     prior: str = "fitted",
     temperature: float = 1.0,
+    purpose: int = DRAWN,
 ) -> np.ndarray:
-    """Draw codes of one category: float32 [count, d].
+    """Draw codes of one category: float32 [count, d], each latent within ±100.
 
-    Code i depends on (seed, category, i) alone: a longer run begins with a shorter one's sounds.
+    Code i depends on (seed, category, i, purpose) alone: a longer run begins with a shorter one's
+    sounds.
 
     Args:
       instrument: which.
@@ -43,24 +51,31 @@ def draw_codes(
       seed: not negative.
       prior: "fitted" draws from the Gaussian of the category's training codes; "normal" draws from
         N(0, I), the prior of NDM eq. 3.
-      temperature: scales the distance from the mean; 0 gives the mean itself.
+      temperature: 0 to 100, scales the distance from the mean; 0 gives the mean itself.
+      purpose: DRAWN, or another tag for sounds that no seed of a musician's gives.
 
     Raises:
-      ConfigError: an unknown category or prior, or a negative seed.
+      ConfigError: an unknown category or prior, weights of several categories, a temperature that
+        cannot be used, or a negative seed.
     """
-    index = int(np.argmax(category_weights(instrument, category)))
-    noise = temperature * _noise([_checked(seed), index], count, instrument.latents)
-    if prior == "normal":
-        return noise.astype(np.float32)
-    if prior != "fitted":
+    if not isinstance(category, str | int | np.integer):
+        raise ConfigError("Codes are drawn of one category; name it, or give its index.")
+    if prior not in ("fitted", "normal"):
         raise ConfigError(f"The prior must be fitted or normal, not {prior!r}.")
-    return gaussian_of(instrument, index).colour(noise).astype(np.float32)
+    if not 0.0 <= temperature <= _MOST:
+        raise ConfigError(f"The temperature must lie between 0 and {_MOST:g}, not {temperature}.")
+    index = int(np.argmax(category_weights(instrument, category)))
+    noise = _noise([_checked(seed), index], purpose, count, instrument.latents)
+    gaussian = gaussian_of(instrument, index)
+    codes = noise @ gaussian.root if prior == "fitted" else noise
+    mean = gaussian.mean[None] if prior == "fitted" else 0.0
+    return _bounded(mean + temperature * codes)
 
 
 def vary_codes(
     instrument: Instrument, z: np.ndarray, category: Any, amount: float, count: int, seed: int
 ) -> np.ndarray:
-    """Variations of a sound: float32 [count, d].
+    """Variations of a sound: float32 [count, d], each latent within ±100.
 
     z' = mean + sqrt(1 - amount²) (z - mean) + amount · noise, within the category's Gaussian: a
     code that was drawn from it stays a draw from it, whatever the amount.
@@ -74,14 +89,28 @@ def vary_codes(
       seed: not negative.
 
     Raises:
-      ConfigError: an unknown category, an amount outside 0 to 1, or a negative seed.
+      ConfigError: an unknown category, an amount outside 0 to 1, a negative seed, or a code that
+        is none.
     """
     if not 0.0 <= amount <= 1.0:
         raise ConfigError(f"The amount must lie between 0 and 1, not {amount}.")
     gaussian = gaussian_of(instrument, category)
-    noise = amount * _noise([_checked(seed)], count, instrument.latents) @ gaussian.root
-    kept = np.sqrt(1.0 - amount**2) * (np.asarray(z, np.float64) - gaussian.mean)
-    return (gaussian.mean[None] + kept[None] + noise).astype(np.float32)
+    noise = _noise([_checked(seed)], VARIED, count, instrument.latents) @ gaussian.root
+    kept = np.sqrt(1.0 - amount**2) * (_codes(instrument, z) - gaussian.mean)
+    return _bounded(gaussian.mean[None] + kept[None] + amount * noise)
+
+
+def _codes(instrument: Instrument, z: Any) -> np.ndarray:
+    """Codes [..., d] as float64, all numbers."""
+    codes = np.asarray(z, np.float64)
+    if codes.shape[-1:] != (instrument.latents,) or not np.isfinite(codes).all():
+        raise ConfigError(f"A code must be {instrument.latents} finite numbers.")
+    return codes
+
+
+def _bounded(z: np.ndarray) -> np.ndarray:
+    """Codes as float32, brought back from where no sounds are."""
+    return np.clip(z, -_FURTHEST, _FURTHEST).astype(np.float32)
 
 
 def _checked(seed: int) -> int:
@@ -90,9 +119,10 @@ def _checked(seed: int) -> int:
     return int(seed)
 
 
-def _noise(key: list[int], count: int, latents: int) -> np.ndarray:
-    """Standard normal [count, d]; row i depends on (key, i) alone."""
-    rows = [np.random.default_rng([*key, i]).standard_normal(latents) for i in range(count)]
+def _noise(key: list[int], purpose: int, count: int, latents: int) -> np.ndarray:
+    """Standard normal [count, d]; row i depends on (key, i, purpose) alone."""
+    keys = ([*key, i, purpose] for i in range(count))
+    rows = [np.random.default_rng(k).standard_normal(latents) for k in keys]
     return np.stack(rows) if rows else np.zeros((0, latents))
 
 
@@ -163,25 +193,31 @@ def move(
       instrument: which.
       z: code [d] or [b, d].
       category: a name, an index or weights [k], which mix the directions.
-      amounts: control -> how far: of an attribute, in standard deviations of it among the
-        category's sounds; of an axis, in those of the codes along it; of a control learnt, in
-        distances from other sounds to its examples.
+      amounts: control -> how far, within ±100: of an attribute, in standard deviations of it
+        among the category's sounds, as the map foretells them (0.70 to 0.85 of that is measured on
+        the sounds, see `play.attributes`); of an axis, in those of the codes along it; of a
+        control learnt, in distances from other sounds to its examples.
+
+    Returns:
+      float32 [d] or [b, d], each latent within ±100.
 
     Raises:
-      ConfigError: an unknown control or category.
+      ConfigError: an unknown control or category, or an amount or a code that is none.
     """
     weights = category_weights(instrument, category)
-    codes = np.atleast_2d(np.asarray(z, np.float64))
+    codes = np.atleast_2d(_codes(instrument, z))
     attributes = instrument.meta.get("controls", {}).get("attributes", [])
-    change = np.array([float(amounts.get(name, 0.0)) for name in attributes])
     for name, amount in amounts.items():
+        if not abs(amount) <= _MOST:  # nor is NaN
+            raise ConfigError(f"The amount of {name} must lie within ±{_MOST:g}, not {amount}.")
         if name not in attributes:
             codes = codes + float(amount) * (weights @ _steps(instrument, name))[None]
+    change = np.array([float(amounts.get(name, 0.0)) for name in attributes])
     if change.any():
         attribute_map = AttributeMap.of(instrument.tensors)
         _, covariance = moments(instrument, weights)
         codes = attribute_map.move(codes, weights, change, covariance)
-    return codes.reshape(np.shape(z)).astype(np.float32)
+    return _bounded(codes).reshape(np.shape(z))
 
 
 def _steps(instrument: Instrument, name: str) -> np.ndarray:
@@ -219,6 +255,9 @@ def position(
 ) -> np.ndarray:
     """Where a code lies on the axes, in standard deviations: z [d] or [b, d] -> [n] or [b, n].
 
+    The place on the axes that is next to the code, counted in the category's standard deviations;
+    what `from_alphas` made has the place it was made of, in mixed categories as well.
+
     Args:
       instrument: which.
       z: codes.
@@ -226,14 +265,15 @@ def position(
       mode: "audible", "paper_category" or "paper".
 
     Raises:
-      ConfigError: an unknown category or mode, or an instrument without axes.
+      ConfigError: an unknown category or mode, a code that is none, or an instrument without
+        axes.
     """
     steps = _axes_at(instrument, category, mode)
     paper = mode == "paper"
     gaussian = global_gaussian(instrument) if paper else gaussian_of(instrument, category)
-    return (gaussian.whiten(np.asarray(z, np.float64)) @ gaussian.inverse @ steps.T).astype(
-        np.float32
-    )
+    w = gaussian.whiten(_codes(instrument, z))
+    # One category's whitened steps are orthonormal; those of mixed ones are not.
+    return (w @ np.linalg.pinv(steps @ gaussian.inverse)).astype(np.float32)
 
 
 def from_alphas(
@@ -253,13 +293,16 @@ def from_alphas(
       reach: standard deviations at α = 1, the range selector.
 
     Raises:
-      ConfigError: an unknown category or mode, more alphas than axes, or no axes.
+      ConfigError: an unknown category or mode, more alphas than axes, numbers beyond ±100, or no
+        axes.
     """
     alphas = np.asarray(alphas, np.float64)
     steps = _axes_at(instrument, category, mode)
+    if not alphas.ndim or not (math.isfinite(reach) and (np.abs(reach * alphas) <= _MOST).all()):
+        raise ConfigError(f"Alphas are a list; times the reach, each lies within ±{_MOST:g}.")
     n = alphas.shape[-1]
     if n > len(steps):
         raise ConfigError(f"There are {len(steps)} axes, not {n}.")
     paper = mode == "paper"
     mean, _ = global_moments(instrument) if paper else moments(instrument, category)
-    return (mean + reach * (alphas @ steps[:n])).astype(np.float32)
+    return _bounded(mean + reach * (alphas @ steps[:n]))

@@ -6,15 +6,6 @@ import itertools
 import numpy as np
 
 ATTRIBUTES = ("brightness", "punch", "decay", "body", "noisiness")
-# What a listener hears as a change, in each descriptor's unit. Decay: three quarters to 1.4 of the
-# time pass unnoticed (Jarvelainen and Tolonen, 2001); body: a semitone; the rest: our choice.
-JUST_NOTICEABLE = {
-    "brightness": 0.1,
-    "punch": 1.0,
-    "decay": 0.4,
-    "body": 1 / 12,
-    "noisiness": 1.0,
-}
 _LOW = 40.0, 1000.0  # Hz, where the low partial is looked for
 _BANDS = (160.0, 1280.0, 10240.0)  # Hz: where tones are told from noise
 _CHUNK = 64  # sounds at a time, to keep memory small
@@ -34,14 +25,14 @@ def describe(x: np.ndarray, sample_rate: int) -> dict[str, np.ndarray]:
       tones. Within bands, as the flatness of the whole spectrum is nearly its brightness.
 
     Args:
-      x: float [b, samples]; silence gives finite numbers that mean nothing.
+      x: float [b, samples], b may be 0; silence gives finite numbers that mean nothing.
       sample_rate: in Hz.
 
     Returns:
       each of `ATTRIBUTES` -> float64 [b].
     """
     x = np.asarray(x, np.float32)
-    parts = [_describe(x[i : i + _CHUNK], sample_rate) for i in range(0, len(x), _CHUNK)]
+    parts = [_describe(x[i : i + _CHUNK], sample_rate) for i in range(0, max(1, len(x)), _CHUNK)]
     return {k: np.concatenate([p[k] for p in parts]) for k in ATTRIBUTES}
 
 

@@ -43,6 +43,9 @@ def moments(instrument: Instrument, category: Any) -> tuple[np.ndarray, np.ndarr
     Args:
       instrument: which.
       category: see `category_weights`.
+
+    Raises:
+      ConfigError: see `category_weights`.
     """
     weights = category_weights(instrument, category)
     mean, covariance = (
@@ -52,12 +55,20 @@ def moments(instrument: Instrument, category: Any) -> tuple[np.ndarray, np.ndarr
 
 
 def gaussian_of(instrument: Instrument, category: Any) -> Gaussian:
-    """The Gaussian of a category's codes, from its `moments`."""
+    """The Gaussian of a category's codes (a name, an index or weights [k]), from its `moments`.
+
+    Raises:
+      ConfigError: see `category_weights`.
+    """
     return Gaussian.of(*moments(instrument, category))
 
 
 def global_moments(instrument: Instrument) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the codes of all categories, each with the same share."""
+    """Mean [d] and covariance [d, d] of the codes of all categories.
+
+    Differs from the paper: each category has the same share, not its share of the training sounds,
+    so that the axes do not follow what the collection holds most of.
+    """
     means = np.asarray(instrument.tensors["latents/mean"], np.float64)
     within = np.asarray(instrument.tensors["latents/covariance"], np.float64).mean(0)
     apart = means - means.mean(0)[None]
@@ -73,7 +84,8 @@ def category_weights(instrument: Instrument, category: Any) -> np.ndarray:
     """Weights float64 [k] of a category's name, its index, or weights [k] that sum to 1.
 
     Raises:
-      ConfigError: there is no such category, or the weights are none.
+      ConfigError: there is no such category, or the weights are not k numbers from 0 on that sum
+        to 1.
     """
     known = instrument.categories
     if isinstance(category, str):
@@ -90,6 +102,12 @@ def category_weights(instrument: Instrument, category: Any) -> np.ndarray:
             )
         return np.eye(len(known))[category]
     weights = np.asarray(category, np.float64)
-    if weights.shape != (len(known),) or not np.allclose(weights.sum(), 1, atol=1e-3):
-        raise ConfigError(f"Category weights must be {len(known)} numbers that sum to 1.")
+    if (
+        weights.shape != (len(known),)
+        or not (weights >= 0).all()  # nor is NaN
+        or not abs(weights.sum() - 1) <= 1e-3
+    ):
+        raise ConfigError(
+            f"Category weights must be {len(known)} numbers, none negative, that sum to 1."
+        )
     return weights

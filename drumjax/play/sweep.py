@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from drumjax.play.controls import draw_codes, move
-from drumjax.play.descriptors import ATTRIBUTES, JUST_NOTICEABLE, as_table, describe
+from drumjax.play.controls import SWEPT, draw_codes, move
+from drumjax.play.descriptors import ATTRIBUTES, as_table, describe
 from drumjax.play.runtime import Player
 
 REACH = 2.0  # standard deviations to either side
@@ -14,7 +14,7 @@ REACH = 2.0  # standard deviations to either side
 
 def measure_sweeps(
     player: Player,
-    seed: int = 99,
+    seed: int = 0,
     count: int = 16,
     points: int = 9,
     categories: Sequence[str] | None = None,
@@ -24,21 +24,25 @@ def measure_sweeps(
 
     Args:
       player: of an instrument with attributes.
-      seed: of the sounds that are swept; another one than the controls were fitted with.
+      seed: of the sounds that are swept; none of them are those that the controls were fitted on.
       count: sounds a category.
       points: of a sweep.
       categories: names; all if None.
       progress: told a line a category.
 
     Returns:
-      category, or "all" -> attribute moved -> attribute measured -> numbers: see `summary`.
+      category, or "all" (the mean of the categories' numbers) -> attribute moved -> attribute
+      measured -> numbers: see `summary`.
+
+    Raises:
+      KeyError: the instrument has no attributes.
     """
     amounts = np.linspace(-REACH, REACH, points)
     table = {}
     std = player.instrument.tensors["controls/attributes/std"]  # [k, a]
     for name in categories or player.categories:
         i = player.categories.index(name)
-        z = draw_codes(player.instrument, i, count, seed)
+        z = draw_codes(player.instrument, i, count, seed, purpose=SWEPT)
         values = np.stack([_sweep(player, z, i, a, amounts) for a in ATTRIBUTES])
         table[name] = _table(values, std[i], amounts)
         progress(f"{name}: {len(ATTRIBUTES)} attributes swept on {count} sounds")
@@ -58,37 +62,28 @@ def _sweep(
 
 def _table(values: np.ndarray, std: np.ndarray, amounts: np.ndarray) -> dict[str, Any]:
     return {
-        a: {
-            b: summary(values[i, :, :, j], amounts, std[j], JUST_NOTICEABLE[b])
-            for j, b in enumerate(ATTRIBUTES)
-        }
+        a: {b: summary(values[i, :, :, j], amounts, std[j]) for j, b in enumerate(ATTRIBUTES)}
         for i, a in enumerate(ATTRIBUTES)
     }
 
 
-def summary(
-    values: np.ndarray, amounts: np.ndarray, std: float, noticeable: float
-) -> dict[str, float]:
+def summary(values: np.ndarray, amounts: np.ndarray, std: float) -> dict[str, float]:
     """How one descriptor goes with the amount of one control.
 
     Args:
       values: the descriptor of each sound at each amount [sounds, points].
       amounts: [points].
       std: the descriptor's standard deviation among the category's sounds.
-      noticeable: the change that is just heard.
 
     Returns:
       "each": the median over the sounds of Spearman's rank correlation of value and amount;
       "each_size": that of its absolute value;
-      "heard": the latter where sweeps whose values stay within what is just noticeable count as 0;
-      "together": the rank correlation over all sounds at once of the amount and the change from
-        the middle of the sweep: 0 if some sounds drift up and others down;
-      "together_size": its absolute value, whose mean over the categories hides no signs;
-      "slope": the median over the sounds of the change per unit, in standard deviations;
-      "slope_size": that of its absolute value.
+      "together_size": the absolute rank correlation over all sounds at once of the amount and the
+        change from the middle of the sweep: 0 if some sounds drift up and others down;
+      "slope_size": the median over the sounds of the absolute change per unit, in standard
+        deviations.
     """
     each = spearman(values, np.tile(amounts[None], (len(values), 1)))
-    heard = np.where(np.ptp(values, axis=1) > noticeable, np.abs(each), 0.0)
     change = values - values[:, [values.shape[1] // 2]]
     centred = amounts - amounts.mean()
     slope = (values @ centred) / np.sum(centred**2) / std
@@ -96,10 +91,7 @@ def summary(
     numbers = {
         "each": np.median(each),
         "each_size": np.median(np.abs(each)),
-        "heard": np.median(heard),
-        "together": together,
         "together_size": abs(together),
-        "slope": np.median(slope),
         "slope_size": np.median(np.abs(slope)),
     }
     return {k: round(float(v), 3) for k, v in numbers.items()}
@@ -125,8 +117,13 @@ def _mean(tables: list[Any]) -> Any:
     return {key: _mean([t[key] for t in tables]) for key in tables[0]}
 
 
-def as_text(table: dict[str, Any], number: str = "together_size") -> str:
-    """One of the numbers for every category: rows move an attribute, columns measure one."""
+def as_text(table: dict[str, Any], number: str = "each_size") -> str:
+    """One of the numbers of `measure_sweeps`, in rows that move and columns that measure.
+
+    Args:
+      table: from `measure_sweeps`.
+      number: which, see `summary`; "each_size" is the plain reading of "rank correlation".
+    """
     lines = [f"{'category':<12}{'moved':<12}" + "".join(f"{a:>11}" for a in ATTRIBUTES)]
     for name, moved in table.items():
         for a, row in moved.items():

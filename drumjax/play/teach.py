@@ -1,4 +1,8 @@
-"""Teaches the small networks that know what an instrument's codes sound like."""
+"""Teaches the small networks that know what an instrument's codes sound like.
+
+This loop is no part of `training`, as `play` must start without optax and Flax, and as the networks
+belong to one instrument file: they are fitted once, on the sounds that it renders, when it is made.
+"""
 
 import functools
 from collections.abc import Sequence
