@@ -17,7 +17,7 @@ from drumjax.models.mcnn import McnnConfig
 from drumjax.play.instrument import Instrument, build_instrument
 
 NATURAL = 0.46  # seconds: mean length of a one-shot
-FALL = 3e-4  # by then, relative to its start: -70 dB
+FALL = 1e-3  # by then, relative to its start: -60 dB, where the player ends a sound
 
 
 def in_float32(instrument: Instrument) -> Instrument:

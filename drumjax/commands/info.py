@@ -13,6 +13,11 @@ from drumjax.errors import ConfigError, DrumjaxError
 if TYPE_CHECKING:
     from drumjax.play.instrument import Instrument
 
+EXPLAINED = """
+What is heard to vary among a category's sounds. explains: how much of it is known once a sound's
+place on three axes is (100 %: all; below 0: the place misleads). reaches: how much sounds on the
+three axes vary, beside all sounds (above 100 %: more than these)."""
+
 
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
@@ -49,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
     if "audible_share" in instrument.meta.get("controls", {}):
         from drumjax.play.axes import as_text
 
-        print("\nshare of what is heard to vary that three axes explain, and that they reach:")
+        print(EXPLAINED)
         print(as_text(instrument.meta["controls"]))
     return 0
 
