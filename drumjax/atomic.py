@@ -54,6 +54,7 @@ def write_files(folder: str | Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
+    path = path.resolve()  # what a link points to is written, and the link stays
     beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         beside.write_bytes(data)

@@ -281,3 +281,12 @@ def test_a_device_is_written_to_and_stays(tmp_path):
     assert os.read(reader, 9) == b"sound"
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_stays_one(tmp_path):
+    target, link = tmp_path / "target.bin", tmp_path / "link.bin"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_file(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
