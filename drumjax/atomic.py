@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 
+import errno
 import os
 import tempfile
 import uuid
@@ -44,8 +45,11 @@ def write_files(folder: str | Path, files: Iterable[tuple[str, bytes]]) -> None:
                 Path(beside, name).write_bytes(content)
                 names.append(name)
             folder.mkdir(parents=True, exist_ok=True)
-            for name in names:
-                os.replace(Path(beside, name), folder / name)
+            targets = [Path(os.path.realpath(folder / name)) for name in names]
+            if taken := [t for t in targets if t.is_dir()]:
+                raise IsADirectoryError(errno.EISDIR, f"{taken[0].name} is a folder")
+            for name, target in zip(names, targets, strict=True):
+                os.replace(Path(beside, name), target)
     except (OSError, ValueError) as error:  # ValueError: a NUL in a name
         reason = getattr(error, "strerror", None) or error
         raise DataError(
@@ -54,7 +58,7 @@ def write_files(folder: str | Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    path = path.resolve()  # what a link points to is written, and the link stays
+    path = Path(os.path.realpath(path))  # what a link points to is written, and the link stays
     beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         beside.write_bytes(data)

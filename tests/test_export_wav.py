@@ -290,3 +290,23 @@ def test_a_link_stays_one(tmp_path):
     write_file(link, b"new")
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
+
+
+def test_links_that_go_round_are_replaced(tmp_path):
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    write_file(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_group_of_files_keeps_links_and_stops_before_a_folder(tmp_path):
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    write_files(tmp_path, [("link", b"new"), ("plain", b"x")])
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"new"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="folder is a folder"):
+        write_files(tmp_path, [("plain", b"y"), ("folder", b"z")])
+    assert (tmp_path / "plain").read_bytes() == b"x"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "link", "plain", "target"]

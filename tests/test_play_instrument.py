@@ -227,7 +227,12 @@ def spoilt(meta, place, value):
         ("name", "\x1b[31mx"),
         ("provenance", "mine"),
         ("provenance", {"cwae": "long"}),
+        ("provenance", {"credits": 5}),
         ("controls", ["a1"]),
+        ("controls", {"predicted": 3}),
+        ("controls", {"predicted": {"kick": {}}, "attributes": ["x"]}),
+        ("controls", {"audible_share": 3}),
+        ("controls", {"audible_share": {"kick": {"paper": 1}}}),
         ("controls", {"attributes": 5}),
         ("controls", {"attributes": ["a b"]}),
         ("controls", {"learnt": ["dusty"]}),
@@ -249,6 +254,49 @@ def test_metadata_that_are_no_table(path, meta):
     save_file(load_file(path), path, header)
     with pytest.raises(InstrumentError):
         load_instrument(path)
+
+
+def controls_of(spread=(3, 2), middle=5, bias=6):
+    """The words and tensors of two audible axes and of a map for one attribute."""
+    axes = {m: (k, (*k, 2, 4)) for m, k in (("audible", (3,)), ("paper_category", (3,)))}
+    shapes = {"paper/directions": (2, 4), "paper/spread": (2,)}
+    shapes |= {f"{m}/directions": full for m, (_, full) in axes.items()}
+    shapes |= {f"{m}/spread": (3, 2) for m in axes} | {"audible/spread": spread}
+    shapes |= {"attributes/mean": (3, 1), "attributes/std": (3, 1)}
+    shapes |= {"map/centre": (4,), "map/scale": (4,)}
+    shapes |= {"map/layer0/kernel": (2, 7, 5), "map/layer0/bias": (2, 1, 5)}
+    shapes |= {"map/layer1/kernel": (2, middle, 6), "map/layer1/bias": (2, 1, bias)}
+    shapes |= {"map/layer2/kernel": (2, 6, 1), "map/layer2/bias": (2, 1, 1)}
+    words = {"audible_share": {}, "attributes": ["x"]}
+    return words, {f"controls/{n}": np.ones(s, np.float32) for n, s in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, None),
+        ({"spread": (3, 1)}, "audible/spread has the shape"),
+        ({"middle": 4}, "layer1 does not fit"),
+        ({"bias": 5}, "layer1 does not fit"),
+    ],
+)
+def test_controls_go_together(path, change, words):
+    about, tensors = controls_of(**change)
+    meta = {**json.loads(header_of(path)["meta"]), "controls": about}
+    rewrite(path, {**load_file(path), **tensors}, meta=json.dumps(meta))
+    if words is None:
+        assert load_instrument(path).meta["controls"] == about
+        return
+    with pytest.raises(InstrumentError, match=words):
+        load_instrument(path)
+
+
+@pytest.mark.parametrize("name", ["a\tb", "x" * 201])
+def test_a_name_that_could_not_be_read_again_is_not_written(tmp_path, name):
+    made = dataclasses.replace(tiny_instrument(), meta={**tiny_instrument().meta, "name": name})
+    with pytest.raises(InstrumentError, match="cannot be written"):
+        save_instrument(made, tmp_path / "a.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_that_no_system_takes():

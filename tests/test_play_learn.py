@@ -272,7 +272,7 @@ def test_another_control_joins_the_first_in_the_same_file(folder):
 
 def test_attributes_are_held_where_that_is_asked_for(folder, holding):
     save_instrument(holding[0], folder / "held.safetensors", "float32")
-    flags = [f"--instrument={folder}/held.safetensors", "--name=dusty", "--hold-attributes"]
+    flags = [f"--instrument={folder}/held.safetensors", "--name=dusty", "--hold_attributes"]
     sounds = [f"--examples={folder}/dusty", f"--output={folder}/held2.safetensors"]
     assert learn_control.main([*flags, *sounds]) == 0
     words = load_instrument(folder / "held2.safetensors").meta["controls"]["learnt"]["dusty"]
@@ -301,7 +301,7 @@ def test_the_verdict_tells_few_sounds_and_lost_length():
     assert "usable" in said(0.75, 10, 1.0)
     assert "vague" in said(0.6, 10, 1.0)
     assert "a guess" in said(0.99, 9, 1.0)
-    assert "consider leaving out --hold-attributes" in said(0.9, 10, 0.49)
+    assert "consider leaving out --hold_attributes" in said(0.9, 10, 0.49)
     assert "consider" not in said(0.9, 10, 0.5)
 
 
@@ -334,7 +334,7 @@ def test_no_file_is_written_over_unasked(folder, part):
         ({"output": "my.wav"}, "must be NAME.safetensors"),
         ({"output": "my.safetensors"}, "exists; choose another --output or add --overwrite"),
         ({"output": None}, "--output=NAME.safetensors"),
-        ({"extra": ("--hold-attributes",)}, "no attributes to hold"),
+        ({"extra": ("--hold_attributes",)}, "no attributes to hold"),
     ],
 )
 def test_what_cannot_be_learnt_is_said(folder, flags, says):

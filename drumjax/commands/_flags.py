@@ -48,10 +48,14 @@ class _Formatter(argparse.HelpFormatter):
         return super()._fill_text(text, width, indent)
 
 
+def underscored(argv: Sequence[str]) -> list[str]:
+    """The words of a command line, each --two-words written as --two_words."""
+    return [re.sub(r"^--[^=]+", lambda x: "--" + x[0][2:].replace("-", "_"), w) for w in argv]
+
+
 def parse(p: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """The flags; --two-words are taken for --two_words. Those that contradict end with status 2."""
-    words = [re.sub(r"^--[^=]+", lambda x: "--" + x[0][2:].replace("-", "_"), w) for w in argv]
-    args = p.parse_args(words)
+    args = p.parse_args(underscored(argv))
     if args.profile is not None and (args.rate is not None or args.bits is not None):
         p.error("--profile sets the rate and the bits; leave out --rate and --bits")
     return args

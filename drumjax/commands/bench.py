@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from drumjax.atomic import write_file
+from drumjax.commands._flags import underscored
 from drumjax.errors import ConfigError, DataError
 
 RIVALS = ("linen", "torch", "torch-compile", "onnx", "griffin-lim")  # of `bench --play`
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"whom to race, with commas between ({','.join(RIVALS)}), or none",
     )
     play.add_argument(
-        "--no-start", action="store_true", help="leave out the time from process start to a file"
+        "--no_start", action="store_true", help="leave out the time from process start to a file"
     )
     return p
 
@@ -118,7 +119,7 @@ def _median(run: Callable[[], float], runs: int) -> float:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args(underscored(argv))
     if args.runs is not None and args.runs < 1:
         raise ConfigError("--runs must be at least 1.")
     _check_writable(args.json)

@@ -39,9 +39,9 @@ def parser() -> argparse.ArgumentParser:
         default="float16",
         help="of the weights in the file: half the size (default), or every bit",
     )
-    p.add_argument("--no-encoder", action="store_true", help="write the player's file alone")
+    p.add_argument("--no_encoder", action="store_true", help="write the player's file alone")
     p.add_argument(
-        "--no-controls", action="store_true", help="leave out the axes and attribute controls"
+        "--no_controls", action="store_true", help="leave out the axes and attribute controls"
     )
     p.add_argument(
         "--control_sounds",
@@ -61,10 +61,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args(_flags.underscored(argv))
     _flags.check_seed(args.seed)
     _flags.check_count("control_sounds", args.control_sounds, 50)
     output = _checked(Path(args.output))
+    name = args.name or output.stem
+    if not (name.isprintable() and len(name) <= 200):
+        raise ConfigError("--name must be at most 200 characters that can be printed.")
     from drumjax.evals.load import load_pair
     from drumjax.play.instrument import build_instrument, save_instrument
 
@@ -76,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
         encoder.variables,
         vocoder.config,
         vocoder.variables,
-        args.name or output.stem,
+        name,
         provenance,
     )
     if not args.no_controls:

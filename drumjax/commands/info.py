@@ -146,4 +146,4 @@ def _provenance(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("cwae", "mcnn"):
         if about := provenance.get(name):
             sounds = about["data"].get("sounds", "?")
-            yield f"{name.upper()} run", f"{about['steps']} steps on {sounds} sounds"
+            yield f"{name.upper()} run", f"{about.get('steps', '?')} steps on {sounds} sounds"

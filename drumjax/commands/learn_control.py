@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "--category", metavar="NAME", help="of all the sounds; else their names and folders say it"
     )
     p.add_argument(
-        "--hold-attributes",
+        "--hold_attributes",
         action="store_true",
         help="leave brightness, punch, decay, body and noisiness as they are, where possible",
     )
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args(_flags.underscored(argv))
     for flag in ("examples", "against", "output"):
         if getattr(args, flag) == "":
             raise ConfigError(f"--{flag}= is empty; write a name after it.")
@@ -134,7 +134,8 @@ def _output(instrument: str, output: str | None, overwrite: bool) -> Path:
     if output is None and not overwrite:
         raise ConfigError("Name the new instrument with --output=NAME.safetensors.")
     path = Path(output or instrument)
-    if path.suffix != ".safetensors" or not path.absolute().parent.is_dir():
+    good = path.suffix == ".safetensors" and not path.stem.endswith(".encoder")
+    if not (good and path.absolute().parent.is_dir()):
         raise ConfigError(f"--output={path} must be NAME.safetensors in a folder that is there.")
     check_folder(str(path.parent))
     for file in (path, encoder_path(path)):
@@ -293,7 +294,7 @@ def report(name: str, examples: Heard, against: Heard | None, learnt: "Learnt") 
     if learnt.held < 0.5:
         lines.append(
             "Most of what sets these sounds apart is in the attributes that are held; "
-            "consider leaving out --hold-attributes."
+            "consider leaving out --hold_attributes."
         )
     return "\n".join(lines)
 

@@ -25,9 +25,9 @@ def parser() -> argparse.ArgumentParser:
     p = _flags.new_parser(
         "sample",
         "Make new drum sounds. The same seed makes the same files, byte for byte, and a longer run "
-        "begins with a shorter one's. Recipes made with --cwae and --mcnn belong to those "
-        "networks: an instrument's file rounds their numbers, which makes it another instrument. "
-        + _flags.OVERWRITES,
+        "begins with a shorter one's. Categories are made one after the other. Recipes made with "
+        "--cwae and --mcnn belong to those networks: an instrument's file rounds their numbers, "
+        "which makes it another instrument. " + _flags.OVERWRITES,
         [
             "--instrument=studio.safetensors --category=snare --output=out/snares",
             "--instrument=studio.safetensors --category=kick=0.7,snare=0.3 --output=out/hybrids",
@@ -100,12 +100,11 @@ def main(argv: Sequence[str]) -> int:
     for group in groups:
         started = time.monotonic()
         silent += _files.write_sounds(player, Recipe(about, group, output), folder)
+        _files.keep_recipe(Recipe(about, group, output), folder)
         seconds = time.monotonic() - started
         print(f"{group[0].label}: {_files.sounds(args.count)} in {seconds:.1f} s", flush=True)
     print(f"{_files.sounds(args.count * len(groups))} written to {_files.shown(folder)}")
     _files.tell_silent(silent, args.count * len(groups))
-    every = tuple(sound for group in groups for sound in group)
-    _files.keep_recipe(Recipe(about, every, output), folder)
     if not args.no_sheet:
         _draw_sheet(player, groups, folder)
     return 0

@@ -6,7 +6,7 @@ instrument, 64 latents, means of its categories, lowest to highest attribute: ri
 which falls to 0.27 in single categories, and along such a line the other attributes drift; small
 networks taught on 1,000 sounds a category 0.84 to 0.93. A control follows their slopes
 (`attribute_map`). They foretell somewhat too much change: where 1 standard deviation is asked for,
-0.70 to 0.85 were measured on the sounds, by attribute.
+0.68 to 0.85 were measured on the sounds, by attribute.
 """
 
 import time

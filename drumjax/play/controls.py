@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,8 @@ from drumjax.play.gaussian import (
     moments,
 )
 from drumjax.play.instrument import Instrument
+from drumjax.play.meta import MODES, Mode
 
-Mode = Literal["audible", "paper_category", "paper"]
-MODES: tuple[Mode, ...] = ("audible", "paper_category", "paper")
 _AXES = "controls/{}/directions"
 _SPREAD = "controls/{}/spread"
 STEP = "controls/step/"  # + name: [k, d], what +1 adds to a code of each category
@@ -194,7 +193,7 @@ def move(
       z: code [d] or [b, d].
       category: a name, an index or weights [k], which mix the directions.
       amounts: control -> how far, within ±100: of an attribute, in standard deviations of it
-        among the category's sounds, as the map foretells them (0.70 to 0.85 of that is measured on
+        among the category's sounds, as the map foretells them (0.68 to 0.85 of that is measured on
         the sounds, see `play.attributes`); of an axis, in those of the codes along it; of a
         control learnt, in distances from other sounds to its examples.
 

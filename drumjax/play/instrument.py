@@ -190,9 +190,13 @@ def save_instrument(
     path = Path(path)
     if path.suffix != ".safetensors":
         raise InstrumentError(f"{path} must end in .safetensors.")
+    meta = {**instrument.meta, "precision": precision}
+    try:
+        check_meta(meta)  # what is written must be readable
+    except ValueError as error:
+        raise InstrumentError(f"This instrument cannot be written ({error}).") from error
     stored = {k: _store(k, v, precision) for k, v in instrument.tensors.items()}
     main = {k: v for k, v in stored.items() if not k.startswith("encoder/")}
-    meta = {**instrument.meta, "precision": precision}
     files = [(path, main, {**meta, "part": "player"})]
     if encoder and instrument.has_encoder:
         rest = {k: v for k, v in stored.items() if k.startswith("encoder/")}

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ _MEL = {
     "n_mels": (1, 4_096),
 }
 _SECONDS = 60
+Mode = Literal["audible", "paper_category", "paper"]  # of the axes that controls lie along
+MODES: tuple[Mode, ...] = ("audible", "paper_category", "paper")
 _CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CONTROL = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -44,6 +46,8 @@ def check_meta(meta: Any) -> None:
         run = about.get(key, {"data": {}})
         good = isinstance(run, dict) and isinstance(run.get("data"), dict)
         _need(good, f"its provenance of the {key} is no table")
+    for key in ("licence", "credits"):
+        _need(isinstance(about.get(key, ""), str), f"its provenance's {key} is no text")
     names = meta.get("categories")
     _need(isinstance(names, list) and 0 < len(names) <= 256, "it lists no categories")
     good = all(isinstance(n, str) and _CATEGORY.fullmatch(n) and n != "all" for n in names)
@@ -109,6 +113,19 @@ def _check_controls(words: Any) -> None:
         _need(isinstance(names, list | dict), f"controls.{key} is no list")
         good = all(isinstance(n, str) and _CONTROL.fullmatch(n) for n in names)
         _need(good, f"controls.{key} are {names!a}")
+    modes = dict.fromkeys(MODES, dict.fromkeys(("explains", "reaches"), 0.0))
+    attributes = dict.fromkeys(words.get("attributes", []), 0.0)
+    for key, like in (("audible_share", modes), ("predicted", attributes)):
+        table = words.get(key, {})
+        good = isinstance(table, dict) and all(_is_like(row, like) for row in table.values())
+        _need(good, f"controls.{key} is no table of numbers")
+
+
+def _is_like(value: Any, like: Any) -> bool:
+    """Whether a value has at least the keys of nested dicts of numbers, and numbers there."""
+    if not isinstance(like, dict):
+        return type(value) in (int, float)
+    return isinstance(value, dict) and all(k in value and _is_like(value[k], like[k]) for k in like)
 
 
 def grid_sizes(meta: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -162,7 +179,7 @@ def _mcnn(v: Mapping[str, Any], mels: int) -> Iterator[tuple[str, Shape]]:
 
 def _controls(words: Mapping[str, Any], k: int, d: int) -> Iterator[tuple[str, Shape]]:
     if "audible_share" in words:
-        for mode, lead in (("audible", (k,)), ("paper_category", (k,)), ("paper", ())):
+        for mode, lead in zip(MODES, ((k,), (k,), ()), strict=True):
             yield f"controls/{mode}/directions", (*lead, None, d)
             yield f"controls/{mode}/spread", (*lead, None)
     if count := len(words.get("attributes", [])):
@@ -199,10 +216,27 @@ def check_tensors(
             want is None or size == want for size, want in zip(found, shape, strict=True)
         )
         _need(fits, f"{name} has the shape {found}, not {shape}")
+    _check_pairs(tensors)
     for name, value in tensors.items():
         if name.startswith(prefixes):
             _need(value.dtype in (np.float16, np.float32), f"{name} is of {value.dtype}")
             _need(_is_finite(value), f"{name} holds numbers that are not finite")
+
+
+def _check_pairs(tensors: Mapping[str, np.ndarray]) -> None:
+    """Refuse controls whose tensors, each of a good shape, do not go together."""
+    shape = {name: value.shape for name, value in tensors.items()}
+    for mode in MODES:
+        axes, spread = (shape.get(f"controls/{mode}/{k}") for k in ("directions", "spread"))
+        _need(axes is None or axes[:-1] == spread, f"controls/{mode}/spread has the shape {spread}")
+    layers = [shape.get(f"controls/map/layer{i}/kernel") for i in range(3)]
+    before = layers[0]
+    for i, kernel in enumerate(layers):
+        if kernel is not None:
+            joined = i == 0 or (before is not None and kernel[:2] == (before[0], before[2]))
+            good = joined and shape.get(f"controls/map/layer{i}/bias") == (kernel[0], 1, kernel[2])
+            _need(good, f"controls/map/layer{i} does not fit the one before")
+        before = kernel
 
 
 def _is_finite(x: np.ndarray) -> bool:
