@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from drumjax.benchmarks.networks import mcnn_config
 from drumjax.models import freeze
 from drumjax.models.cwae import CwaeConfig
 from drumjax.models.mcnn import McnnConfig
@@ -35,7 +36,7 @@ def linen_networks(instrument: Instrument) -> Linen:
     return Linen(
         freeze(CwaeConfig, {**of_decoder, **shared}, "cwae"),
         {**_decoder(tensors), "constants": {"scaler": scaler}},
-        freeze(McnnConfig, {**meta["mcnn"], **shared}, "mcnn"),
+        mcnn_config(instrument),
         {"params": {"mcnn": _mcnn(tensors)}, "batch_stats": {}, "constants": {}},
     )
 

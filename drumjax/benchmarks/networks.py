@@ -2,18 +2,17 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drumjax.audio.filters import keep_audible
-from drumjax.audio.mel import MelConfig
-from drumjax.models import cwae, mcnn
+from drumjax.models import cwae, freeze, mcnn
 from drumjax.models.cwae import CwaeConfig
 from drumjax.models.mcnn import McnnConfig
+from drumjax.play.gaussian import gaussian_of
 from drumjax.play.instrument import Instrument, build_instrument
 
 NATURAL = 0.46  # seconds: mean length of a one-shot
@@ -80,37 +79,23 @@ def codes(
 
 def draw_codes(instrument: Instrument, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Codes [count, d] from each category's Gaussian, and the categories in turn, one-hot."""
-    mean, covariance = (instrument.tensors[f"latents/{k}"] for k in ("mean", "covariance"))
-    z, weights = codes(np.random.default_rng(0), mean.shape[1], len(mean), count)
-    scale, turn = np.linalg.eigh(covariance.astype(np.float64))
-    root = turn * np.sqrt(np.maximum(scale, 0.0))[:, None, :]  # [k, d, d]
-    drawn = weights @ mean + np.einsum("bk,kij,bj->bi", weights, root, z)
-    return drawn.astype(np.float32), weights
+    categories = range(len(instrument.categories))
+    z, weights = codes(np.random.default_rng(0), instrument.latents, len(categories), count)
+    gaussians = [gaussian_of(instrument, i) for i in categories]
+    drawn = [gaussians[i % len(categories)].colour(w) for i, w in enumerate(z)]
+    return np.stack(drawn).astype(np.float32), weights
 
 
-def finish(
-    mel: MelConfig, settings: Mapping[str, Any], sound: jax.Array, logits: jax.Array
-) -> jax.Array:
-    """The last steps of `models.mcnn.generate`, for networks that are written otherwise.
-
-    Args:
-      mel: whose length and band count.
-      settings: "keep_audible" and "mask_threshold" count.
-      sound, logits: [b, at least num_samples].
-
-    Returns:
-      [b, num_samples]: filtered to what the mel sees, exactly zero where the mask is off.
-    """
-    sound, logits = sound[:, : mel.num_samples], logits[:, : mel.num_samples]
-    if settings["keep_audible"]:
-        sound = keep_audible(sound, mel.sample_rate, mel.top)
-    return jnp.where(jax.nn.sigmoid(logits) > settings["mask_threshold"], sound, 0.0)
+def mcnn_config(instrument: Instrument) -> McnnConfig:
+    """The configuration of an instrument's MCNN."""
+    shared = {"mel": instrument.mel, "categories": instrument.categories}
+    return freeze(McnnConfig, {**instrument.meta["mcnn"], **shared}, "mcnn")
 
 
 def finisher(instrument: Instrument) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """`finish` compiled, for networks that run outside JAX."""
-    mel, settings = instrument.mel, instrument.meta["mcnn"]
-    compiled = jax.jit(lambda sound, logits: finish(mel, settings, sound, logits))
+    """`mcnn.finish` compiled, for networks that run outside JAX: [b, samples or more] twice."""
+    config, n = mcnn_config(instrument), instrument.mel.num_samples
+    compiled = jax.jit(lambda sound, logits: mcnn.finish(config, sound[:, :n], logits[:, :n]))
     return lambda sound, logits: np.asarray(compiled(sound, logits))
 
 

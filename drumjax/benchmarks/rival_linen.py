@@ -1,6 +1,5 @@
 """Linen contenders: the package's own modules, and the networks written the plain way."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -10,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from drumjax.benchmarks.linen_networks import Linen
-from drumjax.benchmarks.networks import finish
 from drumjax.models import cwae, mcnn
 from drumjax.models.cwae import KERNEL, PADDING, STRIDE, CwaeConfig
 from drumjax.models.mcnn import McnnConfig, scaled_softsign
@@ -127,7 +125,8 @@ def plain_apply(networks: Linen, vmapped: bool) -> Render:
         sound = jnp.einsum("h,hbt->bt", scalars["head_weights"], y[..., 0])
         if m.softsign:
             sound = scaled_softsign(sound, scalars["softsign_a"], scalars["softsign_b"])
-        return finish(m.mel, dataclasses.asdict(m), sound, y[..., 1].sum(0))
+        n = m.mel.num_samples
+        return mcnn.finish(m, sound[:, :n], y[..., 1].sum(0)[:, :n])
 
     scaler = networks.cwae_variables["constants"]["scaler"]
     return _compiled(render, (decoder, heads, scaler, scalars))

@@ -45,7 +45,7 @@ class Graph:
 def onnx_apply(
     instrument: Instrument, threads: int
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """z [b, d], weights [b, k] -> sound [b, samples]; the last steps are JAX's: `networks.finish`.
+    """z [b, d], weights [b, k] -> sound [b, samples]; the last steps are JAX's: `mcnn.finish`.
 
     Raises:
       ModuleNotFoundError: onnx or onnxruntime is not installed.

@@ -20,7 +20,7 @@ def torch_apply(
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """z [b, d], weights [b, k] -> sound [b, samples].
 
-    The last steps (filter and mask) are JAX's: `networks.finish`.
+    The last steps (filter and mask) are JAX's: `mcnn.finish`.
 
     Raises:
       ModuleNotFoundError: torch is not installed.

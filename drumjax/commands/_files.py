@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from drumjax.errors import DataError
+from drumjax.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from drumjax.play.recipe import Recipe, Sound
@@ -122,6 +122,25 @@ def check_wav(path: str, plain: bool) -> Path:
                 "something else; choose another --output."
             )
     return file
+
+
+def check_instrument(path: Path) -> Path:
+    """Where an instrument is to go, and its encoder beside it, before minutes are spent.
+
+    Raises:
+      ConfigError: no name of an instrument, no folder, or a file that is no instrument is there.
+      DataError: the folder could not be written to.
+    """
+    from drumjax.play.instrument import encoder_path, is_ours
+
+    good = path.suffix == ".safetensors" and not path.stem.endswith(".encoder")
+    if not (good and path.absolute().parent.is_dir()):
+        raise ConfigError(f"--output={path} must be NAME.safetensors in a folder that is there.")
+    check_folder(str(path.parent))
+    for file in (path, encoder_path(path)):
+        if file.exists() and not is_ours(file):
+            raise ConfigError(f"{file} is there and is no instrument; choose another --output.")
+    return path
 
 
 def open_player(path: str) -> "Player":

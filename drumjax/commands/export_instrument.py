@@ -1,11 +1,10 @@
 """`drumjax export-instrument`: two trained networks become one file that any laptop plays."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from drumjax.commands import _flags
+from drumjax.commands import _files, _flags
 from drumjax.errors import ConfigError
 
 
@@ -64,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(_flags.underscored(argv))
     _flags.check_seed(args.seed)
     _flags.check_count("control_sounds", args.control_sounds, 50)
-    output = _checked(Path(args.output))
+    output = _files.check_instrument(Path(args.output))
     name = args.name or output.stem
     if not (name.isprintable() and len(name) <= 200):
         raise ConfigError("--name must be at most 200 characters that can be printed.")
@@ -92,21 +91,3 @@ def main(argv: Sequence[str]) -> int:
     for path in save_instrument(instrument, output, args.precision, not args.no_encoder):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     return 0
-
-
-def _checked(output: Path) -> Path:
-    """Where the files are to go, which must be ours to write, before minutes are spent.
-
-    Raises:
-      ConfigError: no folder that can be written to, or a file that is no instrument is there.
-    """
-    from drumjax.play.instrument import encoder_path, is_ours
-
-    if output.suffix != ".safetensors" or output.stem.endswith(".encoder"):
-        raise ConfigError(f"--output={output} must be NAME.safetensors, of no encoder.")
-    if not (output.parent.is_dir() and os.access(output.parent, os.W_OK)):
-        raise ConfigError(f"Nothing can be written to {output.parent}; choose another --output.")
-    for path in (output, encoder_path(output)):
-        if path.exists() and not is_ours(path):
-            raise ConfigError(f"{path} is there and is no instrument; choose another --output.")
-    return output

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, NamedTuple
 
-from drumjax.commands import _flags
+from drumjax.commands import _files, _flags
 from drumjax.data.aliases import Aliases
 from drumjax.errors import AudioDecodeError, ConfigError, DataError
 
@@ -128,19 +128,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _output(instrument: str, output: str | None, overwrite: bool) -> Path:
     """The file to write, after a look at it and at the encoder's that goes beside it."""
-    from drumjax.commands._files import check_folder
-    from drumjax.play.instrument import encoder_path, is_ours
+    from drumjax.play.instrument import encoder_path
 
     if output is None and not overwrite:
         raise ConfigError("Name the new instrument with --output=NAME.safetensors.")
-    path = Path(output or instrument)
-    good = path.suffix == ".safetensors" and not path.stem.endswith(".encoder")
-    if not (good and path.absolute().parent.is_dir()):
-        raise ConfigError(f"--output={path} must be NAME.safetensors in a folder that is there.")
-    check_folder(str(path.parent))
+    path = _files.check_instrument(Path(output or instrument))
     for file in (path, encoder_path(path)):
-        if file.exists() and not is_ours(file):
-            raise ConfigError(f"{file} is there and is no instrument; choose another --output.")
         if file.exists() and not overwrite:
             raise ConfigError(f"{file} exists; choose another --output or add --overwrite.")
     return path
@@ -193,11 +186,10 @@ def _usable(
     player: "Player", files: Sequence[tuple[Path, str]], left_out: Counter[str]
 ) -> Iterator[tuple["np.ndarray", str]]:
     """(samples, category) of each file that can be used; the others are counted in `left_out`."""
-    from drumjax.commands._files import progress
     from drumjax.play.source_sound import read_source
 
     seen = set()
-    for path, kind in progress(files, "sounds"):
+    for path, kind in _files.progress(files, "sounds"):
         try:
             source = read_source(path, player.sample_rate, player.samples)
         except AudioDecodeError as error:

@@ -99,8 +99,9 @@ def main(argv: Sequence[str]) -> int:
     about, silent = describe(player.instrument), 0
     for group in groups:
         started = time.monotonic()
-        silent += _files.write_sounds(player, Recipe(about, group, output), folder)
-        _files.keep_recipe(Recipe(about, group, output), folder)
+        recipe = Recipe(about, group, output)
+        silent += _files.write_sounds(player, recipe, folder)
+        _files.keep_recipe(recipe, folder)
         seconds = time.monotonic() - started
         print(f"{group[0].label}: {_files.sounds(args.count)} in {seconds:.1f} s", flush=True)
     print(f"{_files.sounds(args.count * len(groups))} written to {_files.shown(folder)}")

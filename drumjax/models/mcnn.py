@@ -140,11 +140,12 @@ def forward(config: McnnConfig, params: Any, mel: jax.Array) -> tuple[jax.Array,
 
 
 def generate(config: McnnConfig, variables: Variables, mel: jax.Array) -> jax.Array:
-    """Linear mel [b, frames, mels] -> sound [b, samples], filtered, and the mask binarised.
+    """Linear mel [b, frames, mels] -> sound [b, samples], filtered, and the mask binarised."""
+    return finish(config, *forward(config, variables["params"]["mcnn"], mel))
 
-    Where the mask is off, the sound is exactly zero.
-    """
-    sound, logits = forward(config, variables["params"]["mcnn"], mel)
+
+def finish(config: McnnConfig, sound: jax.Array, logits: jax.Array) -> jax.Array:
+    """Filter raw sounds [b, samples]; where the mask is off, they are exactly zero."""
     if config.keep_audible:
         sound = keep_audible(sound, config.mel.sample_rate, config.mel.top)
     return jnp.where(jax.nn.sigmoid(logits) > config.mask_threshold, sound, 0.0)

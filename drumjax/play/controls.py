@@ -25,7 +25,7 @@ STEP = "controls/step/"  # + name: [k, d], what +1 adds to a code of each catego
 # What noise is for ends its key, so that no two purposes share any. Never 0: NumPy pads keys with
 # zeros, so that (1, 2, 0) gives the numbers of (1, 2).
 DRAWN, VARIED, WANDERED, CHECKED, SWEPT = 1, 2, 3, 4, 5
-_FURTHEST = 100.0  # no code that a category makes comes near it, in any latent
+FURTHEST = 100.0  # no code that a category makes comes near it, in any latent
 _MOST = 100.0  # standard deviations that a control is moved by
 
 
@@ -109,7 +109,7 @@ def _codes(instrument: Instrument, z: Any) -> np.ndarray:
 
 def _bounded(z: np.ndarray) -> np.ndarray:
     """Codes as float32, brought back from where no sounds are."""
-    return np.clip(z, -_FURTHEST, _FURTHEST).astype(np.float32)
+    return np.clip(z, -FURTHEST, FURTHEST).astype(np.float32)
 
 
 def _checked(seed: int) -> int:

@@ -35,8 +35,8 @@ class Instrument:
       mcnn/layer{i}/kernel [heads, w, in, out], mcnn/head_weights [heads], mcnn/softsign [2]
       scaler/mean, scaler/std [frames, mels]: of the log-mel
       latents/mean [k, d], latents/covariance [k, d, d]: of the training sounds' codes
-      controls/...: see `play.controls`
-      encoder/...: mirrors decoder; only in the second file, or where `attach_encoder` put them
+      controls/...: see `play.controls.with_controls`
+      encoder/...: mirrors decoder; in the second file
     """
 
     tensors: Mapping[str, np.ndarray]

@@ -16,6 +16,7 @@ import numpy as np
 from drumjax.audio.names import is_name
 from drumjax.audio.resample import convert
 from drumjax.errors import ConfigError, DataError, InstrumentError
+from drumjax.play.controls import FURTHEST
 from drumjax.play.instrument import Instrument
 from drumjax.play.runtime import Player
 from drumjax.play.shape import Shape, apply
@@ -25,7 +26,6 @@ RATES = (22050, 44100, 48000)  # Hz, of the files
 BITS = (16, 24, 32)  # 32 is float
 
 _NUMBERS = re.compile(r"\[\n *-?\d[^\[\]]*\]")  # a list of numbers as JSON prints it
-_FARTHEST = 100.0  # no code that a category draws comes near it
 _LONGEST = 48  # signs of a sound's name
 _LEAST = 1e-6  # share of a hybrid's category
 
@@ -334,9 +334,9 @@ def _brief(value: Any) -> str:
 
 
 def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _FARTHEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > FURTHEST:
         raise ValueError(
-            f"the code of {name} holds {_brief(value)}, not a number within ±{_FARTHEST:g}"
+            f"the code of {name} holds {_brief(value)}, not a number within ±{FURTHEST:g}"
         )
     return float(value)
 
