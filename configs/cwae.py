@@ -6,12 +6,15 @@ python -m drumjax.train --config=configs/cwae.py:small --workdir=runs/cwae
     Two cores: about 18 minutes. Mel spectral convergence on unseen kits: 0.64 (BUILD.md).
 python -m drumjax.train --config=configs/cwae.py:tiny --workdir=runs/cwae
     Two cores: about 2 minutes. The outline of a drum.
+python -m drumjax.train --config=configs/cwae.py:small+no_mmd --workdir=runs/no_mmd
+    One thing of the paper changed, to see what it is for (launch/ablations.sh runs them all).
 
 Where `small` and `tiny` leave the paper, the reason stands in `models/cwae.py` beside the field:
 batches of a few sounds a category make a noisy MMD, so that it weighs less (beta = 1), and the
 errors of loud elements are counted besides (convergence_weight, loudness_weight).
 """
 
+from drumjax.categories import CATEGORIES
 from drumjax.training.config import apply_variant, base_config
 
 VARIANTS = {
@@ -56,6 +59,20 @@ VARIANTS = {
         "train.checkpoint_every": 400,
         "train.calibrate_sounds": 64,
     },
+    # Ablations, to be joined with one of the above by "+".
+    "no_mmd": {"cwae.divergence": "none"},
+    "global_mmd": {"cwae.divergence": "mmd_global"},
+    "vae": {"cwae.divergence": "kl"},
+    "recon_sum": {"cwae.recon_reduction": "sum"},
+    "recon_mean": {"cwae.recon_reduction": "mean"},
+    "no_standardisation": {"cwae.scaling": "global"},
+    # As many sounds a batch, their categories by chance. The pool knows no categories: where
+    # layering is on, a sound may be mixed with one of another category, so join no_layering too.
+    "random_sampler": lambda config: {
+        "data.balanced": False,
+        "data.per_category": config.data.per_category * len(CATEGORIES),
+    },
+    "no_layering": {"data.augment.layer": 0.0},
 }
 
 

@@ -7,6 +7,8 @@ python -m drumjax.train --config=configs/mcnn.py:small --workdir=runs/mcnn
     (BUILD.md). The paper's network; smaller batches and a falling rate reach further in that time.
 python -m drumjax.train --config=configs/mcnn.py:tiny --workdir=runs/mcnn
     Two cores: about 2 minutes. Rough, but the sounds can be told apart.
+python -m drumjax.train --config=configs/mcnn.py:small+linear --workdir=runs/linear
+    One thing of the paper changed, to see what it is for (launch/ablations.sh runs them all).
 """
 
 from drumjax.training.config import apply_variant, base_config
@@ -51,6 +53,15 @@ VARIANTS = {
         "train.validate_every": 600,
         "train.checkpoint_every": 600,
     },
+    # Ablations, to be joined with one of the above by "+".
+    "no_mask": {"mcnn.mask": "off"},
+    "soft_mask": {"mcnn.mask": "soft"},  # trains as the paper's, whose mask is binarised later
+    "phase": {"mcnn.frequency_weight": 1.0, "mcnn.phase_weight": 1.0},
+    "k12": {"mcnn.width": 12, "mcnn.padding": 5},
+    "k14": {"mcnn.width": 14, "mcnn.padding": 6},
+    "hann": {"mcnn.upsampling": "hann"},
+    "linear": {"mcnn.upsampling": "linear"},
+    "nearest": {"mcnn.upsampling": "nearest"},
 }
 
 

@@ -135,7 +135,9 @@ def resume(
         return checkpoints.restore(step, state), Plateau(**host["plateau"])
     starts = list(range(0, len(source.names), 64))
     bar = tqdm(starts, "Measuring the training set", unit="chunk", leave=False)
-    constants = objective.fit(source.audio[i : i + 64] for i in bar)
+    constants = objective.fit(
+        (source.audio[i : i + 64], source.category[i : i + 64]) for i in bar
+    )
     return state._replace(variables={**state.variables, "constants": constants}), Plateau()
 
 

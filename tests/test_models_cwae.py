@@ -13,6 +13,7 @@ from drumjax.audio.mel import Scaler, log_mel, mel_spectrogram, standardise, uns
 from drumjax.errors import ConfigError
 from drumjax.models import build_objective, cwae, mel_config, model_config
 from drumjax.models.objective import merge_categories, split_categories, to_float
+from drumjax.nn.gaussian_posterior import kl_to_normal
 from drumjax.nn.mmd import SCALES
 
 N = 4
@@ -24,27 +25,35 @@ def source():
     return bursts(6, 6, 6)
 
 
+def two_batches(source):
+    """The source as `fit` takes it."""
+    return [(source.audio[rows], source.category[rows]) for rows in (slice(10), slice(10, None))]
+
+
 @pytest.fixture(scope="module")
 def fitted(source):
     """Variables whose scaler is measured."""
-    constants = cwae.fit(CWAE, [source.audio[:10], source.audio[10:]])
+    constants = cwae.fit(CWAE, two_batches(source))
     return {**jax.jit(lambda key: cwae.init(CWAE, key))(jax.random.key(3)), "constants": constants}
+
+
+@jax.jit
+def run_networks(variables, audio, category):
+    """x, x^ and z in training mode."""
+    x = cwae.network_input(CWAE, variables["constants"], audio)
+    nets = {k: variables[k] for k in ("params", "batch_stats")}
+    labels = cwae.one_hot(CWAE, category)
+    (z, estimate), _ = cwae.Cwae(CWAE).apply(nets, x, labels, True, mutable=["batch_stats"])
+    return x, estimate, z
 
 
 @pytest.fixture(scope="module")
 def outputs(source, fitted):
     """x, x^ and z of one batch in training mode: what eq. 5 is made of."""
 
-    def run(audio, category):
-        x = cwae.network_input(CWAE, fitted["constants"], audio)
-        nets = {k: fitted[k] for k in ("params", "batch_stats")}
-        labels = cwae.one_hot(CWAE, category)
-        (z, estimate), _ = cwae.Cwae(CWAE).apply(nets, x, labels, True, mutable=["batch_stats"])
-        return x, estimate, z
-
     batch = batch_of(source, N)
     flat = [merge_categories(jnp.asarray(batch[k])) for k in ("audio", "category")]
-    return [np.asarray(a, np.float64) for a in jax.jit(run)(*flat)], np.asarray(flat[1])
+    return [np.asarray(a, np.float64) for a in run_networks(fitted, *flat)], np.asarray(flat[1])
 
 
 def shapes_of_the_chain():
@@ -163,6 +172,131 @@ def test_weights_add_what_counts_the_loud(source, fitted, outputs, convergence, 
     )
 
 
+def batch_by_chance(source, rows):
+    """A batch of the unbalanced sampler: one row, whatever the categories."""
+    return {"audio": source.audio[None, rows], "category": source.category[None, rows]}
+
+
+@pytest.mark.parametrize("divergence", ["none", "mmd_global"])
+def test_other_divergences_than_the_papers(source, fitted, outputs, divergence):
+    (x, estimate, z), _ = outputs
+    config = dataclasses.replace(CWAE, recon_reduction="mean", divergence=divergence)
+    total, (_, metrics) = jax.jit(
+        lambda b: cwae.loss(config, fitted, b, jax.random.key(KEY), None)
+    )(batch_of(source, N))
+    prior = np.asarray(jax.random.normal(jax.random.key(KEY), (3, N, CWAE.latents)))
+    each = [double_loop(z[i::3], prior[i], SCALES["imq7"]) for i in range(3)]
+    mse = ((x - estimate) ** 2).mean()
+    np.testing.assert_allclose(metrics["mmd"], np.mean(each), rtol=1e-4, atol=1e-6)
+    if divergence == "none":
+        np.testing.assert_allclose(total, mse, rtol=1e-5)
+        return
+    pooled = double_loop(z, merge_categories(prior), SCALES["imq7"])  # z: sounds, then categories
+    pooled_otherwise = double_loop(z, prior.reshape(-1, CWAE.latents), SCALES["imq7"])
+    assert pooled == pytest.approx(pooled_otherwise, rel=1e-6)  # the cross term has all pairs
+    np.testing.assert_allclose(metrics["mmd_global"], pooled, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(total, mse + 10.0 * pooled, rtol=1e-5)
+
+
+@jax.jit
+def mean_loss(variables, batch):
+    """Of the paper's network, errors taken as means."""
+    config = dataclasses.replace(CWAE, recon_reduction="mean")
+    return cwae.loss(config, variables, batch, jax.random.key(KEY), None)
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 6, 7, 12], [0, 1, 2, 3, 4, 5]])
+def test_batch_by_chance_leaves_out_categories_of_fewer_than_two(source, fitted, rows):
+    total, (_, metrics) = mean_loss(fitted, batch_by_chance(source, rows))
+    x, estimate, z = run_networks(fitted, source.audio[rows], source.category[rows])
+    z = np.asarray(z)
+    prior = np.asarray(jax.random.normal(jax.random.key(KEY), (1, len(rows), CWAE.latents)))[0]
+    each = []
+    for i in range(3):
+        own = np.flatnonzero(source.category[rows] == i)
+        if len(own) > 1:
+            each.append(double_loop(z[own], prior[own], SCALES["imq7"]))
+    d_z = np.mean(each) if each else 0.0
+    np.testing.assert_allclose(metrics["mmd"], d_z, rtol=1e-4, atol=2e-6)
+    mse = float(((x - estimate) ** 2).mean())
+    np.testing.assert_allclose(total, mse + 10.0 * d_z, rtol=1e-4)
+
+
+def test_batches_that_no_mmd_can_be_computed_of_are_refused(source, fitted):
+    for rows, named in (([0], "two sounds"), ([0, 6], "A batch of 2 categories")):
+        batch = batch_by_chance(source, rows)
+        if len(rows) == 2:
+            batch = {k: v.swapaxes(0, 1) for k, v in batch.items()}
+        with pytest.raises(ConfigError, match=named):
+            jax.eval_shape(lambda b: cwae.loss(CWAE, fitted, b, jax.random.key(0), None), batch)
+
+
+# The variational auto-encoder
+
+VAE = dataclasses.replace(CWAE, recon_reduction="mean", divergence="kl", kl_weight=0.3)
+
+
+@pytest.fixture(scope="module")
+def vae(fitted):
+    made = jax.jit(lambda key: cwae.init(VAE, key))(jax.random.key(4))
+    return {**made, "constants": fitted["constants"]}
+
+
+def test_loss_of_the_vae_is_equation_1(source, vae):
+    total, (_, metrics) = jax.jit(lambda b: cwae.loss(VAE, vae, b, jax.random.key(KEY), None))(
+        batch_of(source, N)
+    )
+    batch = {k: merge_categories(jnp.asarray(v)) for k, v in batch_of(source, N).items()}
+    model, options = cwae.Cwae(VAE), {"mutable": ["batch_stats"]}
+    _, own = jax.random.split(jax.random.key(KEY))
+    noise = np.asarray(jax.random.normal(own, (3, N, VAE.latents))).swapaxes(0, 1).reshape(-1, 4)
+
+    @jax.jit
+    def by_parts(batch):
+        x = cwae.network_input(VAE, vae["constants"], batch["audio"])
+        nets = {k: vae[k] for k in ("params", "batch_stats")}
+        labels = jax.nn.one_hot(batch["category"], 3)
+        (mean, log_variance), _ = model.apply(nets, x, labels, True, method="posterior", **options)
+        z = mean + jnp.exp(log_variance / 2) * noise
+        estimate, _ = model.apply(nets, z, labels, True, method="decode", **options)
+        return x, estimate, mean, log_variance
+
+    x, estimate, mean, log_variance = by_parts(batch)
+    mean, variance = np.asarray(mean, np.float64), np.exp(np.asarray(log_variance, np.float64))
+    kl = 0.5 * (mean**2 + variance - 1 - np.log(variance)).sum(-1).mean()
+    mse = float(((x - estimate) ** 2).mean())
+    np.testing.assert_allclose(metrics["kl"], kl, rtol=1e-4)
+    np.testing.assert_allclose(metrics["mse"], mse, rtol=1e-4)
+    np.testing.assert_allclose(total, mse + 0.3 * kl, rtol=1e-4)
+
+
+def test_kl_is_that_of_torch(rng):
+    torch = pytest.importorskip("torch")
+    mean, log_variance = rng.standard_normal((2, 5, 4)).astype(np.float32)
+    normal = torch.distributions.Normal(torch.tensor(mean), torch.tensor(np.exp(log_variance / 2)))
+    expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0))
+    np.testing.assert_allclose(kl_to_normal(mean, log_variance), expected.sum(-1), rtol=1e-5)
+
+
+def test_code_of_the_vae_is_its_mean_everywhere_but_in_training(source, vae):
+    args = source.audio[:5], source.category[:5]
+    mean, log_variance = cwae.posterior(VAE, vae, *args)
+    assert log_variance.shape == (5, VAE.latents)
+    np.testing.assert_allclose(cwae.encode(VAE, vae, *args), mean, rtol=1e-5, atol=1e-6)
+    values = jax.jit(lambda a, c: cwae.validate(VAE, vae, a, c))(*args)
+    np.testing.assert_allclose(values["z"], mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(values["kl"], kl_to_normal(mean, log_variance), rtol=1e-3)
+    values = {k: np.asarray(v) for k, v in values.items()}
+    out = cwae.summarise(VAE, values, source.category[:5])
+    assert out["loss"] == pytest.approx(out["mse"] + 0.3 * values["kl"].mean())
+
+
+def test_encoder_of_the_vae_has_the_tensors_of_the_others(fitted, vae):
+    shapes = [jax.tree.map(jnp.shape, v["params"]) for v in (fitted, vae)]
+    assert {k: v for k, v in shapes[1].items() if k != "log_variance"} == shapes[0]
+    assert set(cwae.objective(VAE).losses["cwae"].trains) == set(shapes[1])
+
+
 def test_categories_of_a_batch_are_told_apart_again(rng):
     x = rng.standard_normal((3, 4, 5))
     merged = merge_categories(x)
@@ -187,6 +321,15 @@ def test_training_set_is_standardised(source, fitted):
     assert moves.mean() > 0.9
     np.testing.assert_allclose(x.mean(axis=0)[moves], 0.0, atol=1e-3)
     np.testing.assert_allclose(x.std(axis=0)[moves], 1.0, atol=1e-3)
+
+
+def test_one_mean_and_deviation_for_all_elements(source):
+    config = dataclasses.replace(CWAE, scaling="global")
+    scaler = cwae.fit(config, two_batches(source))["scaler"]
+    logs = np.asarray(log_mel(mel_spectrogram(to_float(jnp.asarray(source.audio)), CWAE.mel)))
+    for name, value in (("mean", logs.mean()), ("std", logs.std())):
+        assert scaler[name].shape == (CWAE.mel.frames, CWAE.mel.n_mels)
+        np.testing.assert_allclose(scaler[name], value, rtol=1e-4)
 
 
 def test_standardisation_is_undone(source, fitted):
@@ -229,6 +372,12 @@ def test_validation_values_and_their_summary(source, fitted):
     other = cwae.summarise(weighted, values, source.category)
     expected = out["mse"] + 0.5 * out["sc"] + 2.0 * out["loud"] + out["mmd"]
     assert other["loss"] == pytest.approx(expected)
+    free = cwae.summarise(dataclasses.replace(a_sound, divergence="none"), values, source.category)
+    assert free["loss"] == pytest.approx(out["mse"])
+    assert free["mmd"] == out["mmd"]
+    pooled = dataclasses.replace(a_sound, divergence="mmd_global")
+    pooled = cwae.summarise(pooled, values, source.category)
+    assert pooled["loss"] == pytest.approx(out["mse"] + 10 * pooled["mmd_global"])
     draws = np.random.default_rng(0)
     each = [
         double_loop(
@@ -282,6 +431,8 @@ def test_latent_gaussians_of_an_empty_category_are_the_prior(source, fitted):
     ("field", "value", "named"),
     [
         ("kernel", "rbf", "imq7"),
+        ("divergence", "gan", "mmd, mmd_global, none, kl"),
+        ("scaling", "bin", "element or global"),
         ("recon_reduction", "max", "sum or mean"),
         ("compute_dtype", "float16", "bfloat16"),
     ],
@@ -309,7 +460,7 @@ def test_unknown_field_is_named_with_the_known_ones():
 @pytest.mark.parametrize("build", [model_config, build_objective])
 def test_unknown_model_is_named_with_the_known_ones(build):
     config = {**get_config("cwae").to_dict(), "model": "cvae"}
-    with pytest.raises(ConfigError, match=r"'cvae'.*cwae, mcnn"):
+    with pytest.raises(ConfigError, match=r"'cvae'.*cwae, .*mcnn"):
         build(config, NAMES)
 
 

@@ -10,7 +10,9 @@ from test_nn_polyphase import scatter
 from tiny import MCNN, MEL, NAMES, batch_of, bursts, get_config
 
 from drumjax.audio.filters import keep_audible
+from drumjax.audio.frames import stft
 from drumjax.audio.mel import MelConfig, mel_filterbank, mel_spectrogram
+from drumjax.audio.phase_losses import instantaneous_frequency_loss, weighted_phase_loss
 from drumjax.errors import ConfigError
 from drumjax.models import mcnn, model_config
 from drumjax.models.objective import merge_categories, to_float
@@ -188,6 +190,96 @@ def test_loss_is_equation_13(variables, source):
     np.testing.assert_allclose(metrics["loss"], total)
 
 
+def test_without_a_mask_there_is_none_in_the_loss_nor_in_the_sound(variables, source, heard):
+    mel, sound, _ = heard
+    config = dataclasses.replace(BARE, mask="off")
+    total, (_, metrics) = mcnn.loss(config, variables, batch_of(source, 2), jax.random.key(0), None)
+    audio = np.asarray(merge_categories(batch_of(source, 2)["audio"]), np.float64) / 32767
+    own, _ = mcnn.forward(config, variables["params"]["mcnn"], jnp.float32(mel_by_hand(audio)))
+    pairs = list(zip(mel_by_hand(audio), mel_by_hand(np.asarray(own, np.float64)), strict=True))
+    sc = np.mean([np.linalg.norm(t - e) / np.linalg.norm(t) for t, e in pairs])
+    np.testing.assert_allclose(metrics["sc"], sc, rtol=1e-4)
+    assert "mask" not in metrics
+    np.testing.assert_allclose(total, 3 * metrics["sc"] + 10 * metrics["sc_log"], rtol=1e-6)
+    np.testing.assert_allclose(mcnn.generate(config, variables, mel), sound, rtol=1e-4, atol=1e-5)
+    values = mcnn.validate(config, variables, source.audio, source.category)
+    values = {k: np.asarray(v) for k, v in values.items()}
+    np.testing.assert_allclose(values["sc"], values["sc_soft"], rtol=1e-5)
+    out = mcnn.summarise(config, values, source.category)
+    assert out["loss"] == pytest.approx(3 * out["sc_soft"] + 10 * out["sc_log"])
+
+
+def test_soft_mask_multiplies_at_generation_and_trains_as_ever(variables, source, heard):
+    mel, sound, logits = heard
+    config = dataclasses.replace(BARE, mask="soft")
+    made = mcnn.generate(config, variables, mel)
+    np.testing.assert_allclose(made, sound / (1 + np.exp(-logits)), rtol=1e-4, atol=1e-6)
+    args = variables, batch_of(source, 2), jax.random.key(0), None
+    assert mcnn.loss(config, *args)[0] == mcnn.loss(BARE, *args)[0]
+
+
+def test_phase_losses_join_with_their_weights(variables, source):
+    """The two have their own oracles in test_audio_phase_losses."""
+    args = variables, batch_of(source, 2), jax.random.key(0), None
+    config = dataclasses.replace(MCNN, frequency_weight=0.3, phase_weight=0.7)
+    total, (_, metrics) = mcnn.loss(config, *args)
+    audio = jnp.asarray(merge_categories(args[1]["audio"]), jnp.float32) / 32767
+    sound, logits = mcnn.forward(MCNN, variables["params"]["mcnn"], mel_spectrogram(audio, MEL))
+    a, b = (stft(x, 256, 256, 64) for x in (audio, sound * jax.nn.sigmoid(logits)))
+    frequency = instantaneous_frequency_loss(a, b).mean()
+    np.testing.assert_allclose(metrics["frequency"], frequency, rtol=1e-3)
+    np.testing.assert_allclose(metrics["phase"], weighted_phase_loss(a, b).mean(), rtol=1e-3)
+    plain = mcnn.loss(MCNN, *args)[0]
+    added = 0.3 * metrics["frequency"] + 0.7 * metrics["phase"]
+    np.testing.assert_allclose(total, plain + added, rtol=1e-5)
+    gradient = jax.jit(
+        jax.grad(lambda p: mcnn.loss(config, {**variables, "params": p}, *args[1:])[0])
+    )
+    leaves = jax.tree.leaves(gradient(variables["params"]))
+    assert all(np.isfinite(leaf).all() for leaf in leaves)
+    values = mcnn.validate(config, variables, source.audio, source.category)
+    out = mcnn.summarise(config, {k: np.asarray(v) for k, v in values.items()}, source.category)
+    terms = ("sc_soft", "sc_log", "mask", "frequency", "phase")
+    weights = (3, 10, 1, 0.3, 0.7)
+    assert out["loss"] == pytest.approx(
+        sum(w * out[k] for w, k in zip(weights, terms, strict=True))
+    )
+
+
+@pytest.mark.parametrize("kind", ["hann", "linear", "nearest"])
+def test_upsampling_is_played_as_plain_convolutions(heard, kind):
+    """Composed kernels, whose oracle is in test_nn_upsampling, through the network made by hand."""
+    config = dataclasses.replace(MCNN, upsampling=kind)
+    made = jax.jit(lambda key: mcnn.init(config, key))(jax.random.key(2))
+    plain, variables = mcnn.as_played(config, made)
+    assert plain == MCNN
+    params = variables["params"]["mcnn"]
+    assert {k: jnp.shape(v["kernel"])[1] for k, v in params.items() if "layer" in k} == {
+        f"layer{i}": 13 for i in (1, 2, 3)
+    }
+    sound, logits = jax.jit(lambda m: mcnn.forward(config, made["params"]["mcnn"], m))(heard[0][:1])
+    for ours, theirs in zip((sound, logits), by_hand(MCNN, params, heard[0][:1]), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize(("width", "padding"), [(12, 5), (14, 6)])
+def test_even_kernels_double_the_length_exactly(width, padding):
+    config = dataclasses.replace(mcnn.McnnConfig(), width=width, padding=padding)
+    assert config.output_padding == 0
+    params = jax.eval_shape(lambda: mcnn.init(config, jax.random.key(0))["params"]["mcnn"])
+    assert params["layer1"]["kernel"].shape == (8, width, 512, 128)
+    mel = jnp.zeros((1, 86, 512))
+    out = jax.eval_shape(lambda p: mcnn.Mcnn(config).apply({"params": p}, mel), params)
+    assert [a.shape for a in out] == [(1, 86 * 256)] * 2
+
+
+@pytest.mark.parametrize("mask", ["soft", "off"])
+def test_masks_that_no_player_has_are_not_played(variables, mask):
+    with pytest.raises(ConfigError, match=f"mcnn.mask={mask}; export one with mcnn.mask=binarised"):
+        mcnn.as_played(dataclasses.replace(MCNN, mask=mask), variables)
+    assert mcnn.as_played(MCNN, variables) == (MCNN, variables)
+
+
 def test_weights_are_those_of_the_config(variables, source):
     batch = batch_of(source, 2)
     config = dataclasses.replace(MCNN, weights=(0.5, 0.25, 2.0))
@@ -236,6 +328,13 @@ def test_hop_that_the_strides_do_not_make_is_refused():
 def test_last_layer_must_be_a_sound_and_its_mask():
     with pytest.raises(ConfigError, match="must be 2"):
         dataclasses.replace(MCNN, channels=(4, 3, 3))
+
+
+def test_unknown_masks_and_upsamplings_are_refused():
+    with pytest.raises(ConfigError, match="binarised, soft, off, not 'hard'"):
+        dataclasses.replace(MCNN, mask="hard")
+    with pytest.raises(ConfigError, match="transposed, hann, linear, nearest, not 'cubic'"):
+        dataclasses.replace(MCNN, upsampling="cubic")
 
 
 def test_unknown_number_format_is_refused():

@@ -6,10 +6,14 @@ from typing import Any
 
 from drumjax.audio.mel import MelConfig
 from drumjax.errors import ConfigError
-from drumjax.models import cwae, mcnn
+from drumjax.models import cwae, frame_wae, mcnn
 from drumjax.models.objective import Objective
 
-MODELS = {"cwae": (cwae.CwaeConfig, cwae.objective), "mcnn": (mcnn.McnnConfig, mcnn.objective)}
+MODELS = {
+    "cwae": (cwae.CwaeConfig, cwae.objective),
+    "frame_wae": (frame_wae.FrameWaeConfig, frame_wae.objective),
+    "mcnn": (mcnn.McnnConfig, mcnn.objective),
+}
 
 
 def freeze(kind: type, values: Mapping[str, Any], where: str) -> Any:

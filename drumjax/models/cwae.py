@@ -34,9 +34,13 @@ from drumjax.models.objective import (
 )
 from drumjax.nn.conditional_norm import ConditionalBatchNorm
 from drumjax.nn.conv_transpose import ConvTranspose
-from drumjax.nn.mmd import SCALES, mmd2, mmd2_per_category
+from drumjax.nn.gaussian_posterior import kl_to_normal, sample_posterior, shared_noise
+from drumjax.nn.latent_gaussians import fit_gaussians
+from drumjax.nn.mmd import SCALES, mmd2, mmd2_mean, mmd2_pooled
 
 KERNEL, STRIDE, PADDING = (11, 5), (3, 2), (5, 2)
+DIVERGENCES = ("mmd", "mmd_global", "none", "kl")
+SCALINGS = ("element", "global")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +53,19 @@ class CwaeConfig:
     hidden: tuple[int, ...] = (1024, 512)
     latents: int = 64
     beta: float = 10.0
+    # D_Z of eq. 5. Differs from the paper unless "mmd", the mean of the categories' (eq. 4), to
+    # show what that one is for: "mmd_global" pools the codes of all categories, "none" leaves the
+    # codes alone, and "kl" is eq. 1, a variational auto-encoder: in training the encoder draws
+    # codes from a Gaussian, whose mean is the code everywhere else; `kl_weight` stands for beta.
+    divergence: str = "mmd"
+    kl_weight: float = 0.01  # beside an MSE, the mean over elements; not of the paper
     kernel: str = "imq7"  # the CelebA experiment's sum of seven scales; "imq1" is a single one
     # Eq. 5 sums the per-sound MSE over the batch. "sum" is that, word for word; "mean" divides the
     # sum by the batch, so that beta does not shrink as batches grow.
     recon_reduction: str = "sum"
     log_floor: float = 1e-5  # not given; about -128 dB below the loudest mel value
+    # Differs from the paper if "global": one mean and deviation for the whole log-mel.
+    scaling: str = "element"
     # Late frames are almost constant where most sounds have ended. With a tiny floor the one that
     # rings on, or was slowed down, would lie thousands of deviations out; in nepers, not given.
     std_floor: float = 0.1
@@ -73,6 +85,12 @@ class CwaeConfig:
             raise ConfigError(f"kernel must be one of {', '.join(SCALES)}, not {self.kernel!r}.")
         if self.recon_reduction not in ("sum", "mean"):
             raise ConfigError(f"recon_reduction must be sum or mean, not {self.recon_reduction!r}.")
+        if self.divergence not in DIVERGENCES:
+            raise ConfigError(
+                f"divergence must be one of {', '.join(DIVERGENCES)}, not {self.divergence!r}."
+            )
+        if self.scaling not in SCALINGS:
+            raise ConfigError(f"scaling must be element or global, not {self.scaling!r}.")
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ConfigError(
                 f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}."
@@ -89,13 +107,18 @@ class CwaeConfig:
 
 
 class Encoder(nn.Module):
-    """q(z | x, category): x [b, frames, mels], category [b, k] -> z [b, latents]."""
+    """q(z | x, category): x [b, frames, mels], category [b, k] -> z [b, latents], features [b, w].
+
+    The features are what the last layer takes; a second head may read them.
+    """
 
     config: CwaeConfig
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, category: jax.Array, train: bool) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, category: jax.Array, train: bool
+    ) -> tuple[jax.Array, jax.Array]:
         """Deterministic codes; `train` uses (and updates) batch statistics."""
         c = self.config
         dtype = jnp.dtype(c.compute_dtype)
@@ -110,7 +133,7 @@ class Encoder(nn.Module):
         x = x.reshape(x.shape[0], -1)  # [b, 19 * 11 * 128]
         for width in c.hidden:
             x = nn.relu(nn.Dense(width, dtype=dtype)(x))
-        return nn.Dense(c.latents, dtype=jnp.float32)(x)
+        return nn.Dense(c.latents, dtype=jnp.float32)(x), x
 
 
 class Decoder(nn.Module):
@@ -147,7 +170,10 @@ class Decoder(nn.Module):
 
 
 class Cwae(nn.Module):
-    """Encoder and decoder; its variables split into both by their top-level keys."""
+    """Encoder and decoder; its variables split into both by their top-level keys.
+
+    With divergence "kl" there is a third part, "log_variance", which training alone needs.
+    """
 
     config: CwaeConfig
     axis_name: str | None = None
@@ -156,10 +182,27 @@ class Cwae(nn.Module):
         """Create both halves."""
         self.encoder = Encoder(self.config, self.axis_name)
         self.decoder = Decoder(self.config, self.axis_name)
+        if self.config.divergence == "kl":
+            self.log_variance = nn.Dense(self.config.latents, dtype=jnp.float32)
 
     def encode(self, x: jax.Array, category: jax.Array, train: bool = False) -> jax.Array:
         """Standardised log-mel [b, frames, mels] -> z [b, latents]."""
-        return self.encoder(x, category, train)
+        return self.encoder(x, category, train)[0]
+
+    def posterior(
+        self, x: jax.Array, category: jax.Array, train: bool = False
+    ) -> tuple[jax.Array, jax.Array]:
+        """Mean and log-variance of the codes of x, [b, latents] each, with divergence "kl"."""
+        mean, features = self.encoder(x, category, train)
+        return mean, self.log_variance(features)
+
+    def draw(
+        self, x: jax.Array, category: jax.Array, noise: jax.Array, train: bool = False
+    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """Return (mean, log-variance, z drawn with the noise [b, latents], reconstruction)."""
+        mean, log_variance = self.posterior(x, category, train)
+        z = sample_posterior(mean, log_variance, noise)
+        return mean, log_variance, z, self.decode(z, category, train)
 
     def decode(self, z: jax.Array, category: jax.Array, train: bool = False) -> jax.Array:
         """Codes z [b, latents] -> standardised log-mel [b, frames, mels]."""
@@ -202,6 +245,15 @@ def encode(config: CwaeConfig, variables: Variables, audio: jax.Array, category:
     return cast(jax.Array, Cwae(config).apply(networks(variables), x, labels, method="encode"))
 
 
+def posterior(
+    config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Sound [b, samples], category [b] -> mean and log-variance of z, with divergence "kl"."""
+    x = network_input(config, variables["constants"], audio)
+    labels = one_hot(config, category)
+    return cast(Any, Cwae(config).apply(networks(variables), x, labels, method="posterior"))
+
+
 _encode = jax.jit(encode, static_argnums=0)  # one program for every calibration
 
 
@@ -232,52 +284,125 @@ def linear_errors(
     return spectral_convergence(target, made), loud
 
 
+def check_batch(config: CwaeConfig, categories: int, n: int) -> None:
+    """Refuse a batch [categories, n] that no MMD can be computed of; n is that of all devices."""
+    if categories not in (1, len(config.categories)):
+        raise ConfigError(
+            f"A batch of {categories} categories does not fit a CWAE of {len(config.categories)}."
+        )
+    if n < 2:
+        raise ConfigError("The MMD needs two sounds a category or more: raise data.per_category.")
+
+
+def run_networks(
+    config: CwaeConfig,
+    variables: Variables,
+    x: jax.Array,
+    labels: jax.Array,
+    noise: jax.Array | None,
+    axis_name: str | None,
+) -> tuple[jax.Array, jax.Array, jax.Array, Any]:
+    """Both networks in training mode.
+
+    Args:
+      config, variables: of the model.
+      x: standardised log-mel [b, frames, mels].
+      labels: [b, k].
+      noise: [b, latents] that codes are drawn with, for divergence "kl" alone.
+      axis_name: the mapped device axis, or None.
+
+    Returns:
+      (z [b, latents], reconstruction, KL of each sound [b] or zeros, new batch statistics)
+    """
+    model, keep = Cwae(config, axis_name), {"train": True, "mutable": ["batch_stats"]}
+    if noise is None:
+        (z, estimate), changed = model.apply(networks(variables), x, labels, **keep)
+        return z, estimate, jnp.zeros(len(x)), changed["batch_stats"]
+    (mean, log_variance, z, estimate), changed = model.apply(
+        networks(variables), x, labels, noise, method="draw", **keep
+    )
+    return z, estimate, kl_to_normal(mean, log_variance), changed["batch_stats"]
+
+
 def loss(
     config: CwaeConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-    """NDM eq. 5: sum_i MSE(x_i, x^_i) + beta D_Z, D_Z the mean MMD^2 of the categories (eq. 4)."""
+    """NDM eq. 5: sum_i MSE(x_i, x^_i) + beta D_Z, D_Z the mean MMD^2 of the categories (eq. 4).
+
+    A batch of one row that holds all categories, as the unbalanced sampler makes it, counts too.
+    """
     categories, n = batch["category"].shape
-    if categories != len(config.categories):
-        raise ConfigError("A CWAE needs the same number of each category: data.balanced=True.")
     devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
-    if n * devices < 2:
-        raise ConfigError("The MMD needs two sounds a category or more: raise data.per_category.")
+    check_batch(config, categories, n * devices)
     x = network_input(config, variables["constants"], merge_categories(batch["audio"]))
-    labels = one_hot(config, merge_categories(batch["category"]))
-    (z, estimate), changed = Cwae(config, axis_name).apply(
-        networks(variables), x, labels, train=True, mutable=["batch_stats"]
+    category = merge_categories(batch["category"])
+    shape, noise = (categories, n * devices, config.latents), None
+    if config.divergence == "kl":
+        key, own = jax.random.split(key)
+        noise = merge_categories(shared_noise(own, shape, axis_name))
+    z, estimate, kl, stats = run_networks(
+        config, variables, x, one_hot(config, category), noise, axis_name
     )
 
     mse = reconstruction_error(x, estimate).mean()
-    prior = jax.random.normal(key, (categories, n * devices, config.latents))
-    codes = split_categories(z, categories)
-    d_z = mmd2_per_category(codes, prior, SCALES[config.kernel], axis_name).mean()
+    prior = jax.random.normal(key, shape)
+    codes, scales = split_categories(z, categories), SCALES[config.kernel]
+    labels = None if categories == len(config.categories) else one_hot(config, category)
+    metrics = {"mse": mse, "mmd": mmd2_mean(codes, prior, labels, scales, axis_name)}
+    if config.divergence == "mmd_global":
+        metrics["mmd_global"] = mmd2_pooled(codes, prior, scales, axis_name)
     weight = n * categories * devices if config.recon_reduction == "sum" else 1.0
-    total = weight * mse + config.beta * d_z
-    metrics = {"mse": mse, "mmd": d_z}
+    total = weight * mse
+    if config.divergence == "kl":
+        metrics["kl"] = kl.mean()
+        total = total + weight * config.kl_weight * metrics["kl"]
+    elif config.divergence != "none":
+        total = total + config.beta * metrics[config.divergence]
     if config.convergence_weight or config.loudness_weight:
         sc, loud = (v.mean() for v in linear_errors(config, variables["constants"], x, estimate))
         total = total + weight * (config.convergence_weight * sc + config.loudness_weight * loud)
         metrics |= {"sc": sc, "loud": loud}
-    return total, (changed["batch_stats"], {"loss": total, **metrics})
+    return total, (stats, {"loss": total, **metrics})
 
 
 def init(config: CwaeConfig, key: jax.Array) -> Variables:
     """Fresh variables; the scaler and the latent statistics are placeholders of the right shape."""
     shape = (config.mel.frames, config.mel.n_mels)
     k, d = len(config.categories), config.latents
-    nets = Cwae(config).init(key, jnp.zeros((1, *shape)), jnp.zeros((1, k)), train=True)
+    x, labels = jnp.zeros((1, *shape)), jnp.zeros((1, k))
+    if config.divergence == "kl":
+        nets = Cwae(config).init(key, x, labels, jnp.zeros((1, d)), train=True, method="draw")
+    else:
+        nets = Cwae(config).init(key, x, labels, train=True)
     scaler = {"mean": jnp.zeros(shape), "std": jnp.ones(shape)}
     latents = {"mean": jnp.zeros((k, d)), "covariance": jnp.tile(jnp.eye(d)[None], (k, 1, 1))}
     return {**nets, "constants": {"scaler": scaler, "latents": latents}}
 
 
-def fit(config: CwaeConfig, batches: Iterable[np.ndarray]) -> dict[str, Any]:
-    """Measure the per-element mean and deviation of the set's log-mel (NDM section 4.1)."""
+def global_scaler(scaler: Scaler, std_floor: float) -> Scaler:
+    """The same mean and deviation for every element: those of all of them, by the law of variance.
+
+    Args:
+      scaler: exact mean and deviation of each element [frames, mels].
+      std_floor: the least deviation.
+    """
+    mean, std = (np.asarray(a, np.float64) for a in scaler)
+    deviation = max(np.sqrt(np.mean(std**2) + np.var(mean)), std_floor)
+    return Scaler(
+        np.full(mean.shape, mean.mean(), np.float32), np.full(mean.shape, deviation, np.float32)
+    )
+
+
+def fit(config: CwaeConfig, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """Measure mean and deviation of the set's log-mel (NDM section 4.1), each element's own."""
     logs = jax.jit(
         lambda audio: log_mel(mel_spectrogram(to_float(audio), config.mel), config.log_floor)
     )
-    scaler = fit_scaler((np.asarray(logs(b)) for b in batches), config.std_floor)
+    one = config.scaling == "global"
+    floor = 0.0 if one else config.std_floor
+    scaler = fit_scaler((np.asarray(logs(audio)) for audio, _ in batches), floor)
+    if one:
+        scaler = global_scaler(scaler, config.std_floor)
     constants = jax.eval_shape(lambda: init(config, jax.random.key(0)))["constants"]
     latents = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), constants["latents"])
     return {"scaler": jax.tree.map(jnp.asarray, scaler._asdict()), "latents": latents}
@@ -286,12 +411,15 @@ def fit(config: CwaeConfig, batches: Iterable[np.ndarray]) -> dict[str, Any]:
 def validate(
     config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
 ) -> dict[str, jax.Array]:
-    """Per sound: standardised MSE [b], both `linear_errors` [b], z [b, latents]."""
-    constants = variables["constants"]
-    x = network_input(config, constants, audio)
-    z, estimate = cast(Any, Cwae(config).apply(networks(variables), x, one_hot(config, category)))
+    """Per sound: standardised MSE [b], both `linear_errors` [b], z [b, latents], and any KL [b]."""
+    constants, nets = variables["constants"], networks(variables)
+    x, labels = network_input(config, constants, audio), one_hot(config, category)
+    z, estimate = cast(Any, Cwae(config).apply(nets, x, labels))
     sc, loud = linear_errors(config, constants, x, estimate)
-    return {"mse": reconstruction_error(x, estimate), "sc": sc, "loud": loud, "z": z}
+    values = {"mse": reconstruction_error(x, estimate), "sc": sc, "loud": loud, "z": z}
+    if config.divergence == "kl":
+        values["kl"] = kl_to_normal(*posterior(config, variables, audio, category))
+    return values
 
 
 def summarise(
@@ -299,50 +427,41 @@ def summarise(
 ) -> dict[str, float]:
     """Means over the validation set, MMD^2 of each category with two sounds or more, the loss."""
     rng = np.random.default_rng(0)
-    mmds = []
-    for i in range(len(config.categories)):
-        z = values["z"][category == i]
-        if len(z) > 1:
-            prior = rng.standard_normal(z.shape, dtype=np.float32)
-            mmds.append(float(mmd2(jnp.asarray(z), jnp.asarray(prior), SCALES[config.kernel])))
+
+    def distance(z: np.ndarray) -> float:
+        prior = rng.standard_normal(z.shape, dtype=np.float32)
+        return float(mmd2(jnp.asarray(z), jnp.asarray(prior), SCALES[config.kernel]))
+
+    parts = [values["z"][category == i] for i in range(len(config.categories))]
+    found = {"mmd": float(np.mean([distance(z) for z in parts if len(z) > 1] or 0))}
     means = {k: float(values[k].mean()) for k in ("mse", "sc", "loud")}
+    if config.divergence == "mmd_global":
+        found["mmd_global"] = distance(values["z"])
+    if config.divergence == "kl":
+        found["kl"] = float(values["kl"].mean())
     each = mean_by_category(values["sc"], category, config.categories)
-    d_z = float(np.mean(mmds or 0))
     # Eq. 5 for one sound: its sum over a batch, divided by the batch.
     share = config.batch_size if config.recon_reduction == "sum" else 1
     total = (
         means["mse"]
         + config.convergence_weight * means["sc"]
         + config.loudness_weight * means["loud"]
-        + config.beta / share * d_z
     )
-    return {"loss": total, **means, "mmd": d_z, **{f"sc/{k}": v for k, v in each.items()}}
+    if config.divergence == "kl":
+        total += config.kl_weight * found["kl"]
+    elif config.divergence != "none":
+        total += config.beta / share * found[config.divergence]
+    return {"loss": total, **means, **found, **{f"sc/{k}": v for k, v in each.items()}}
 
 
 def calibrate(
     config: CwaeConfig, variables: Variables, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
-    """Fit a Gaussian a category to the training set's codes: mean [k, d], covariance [k, d, d].
-
-    With fewer sounds than twice the latents a covariance is shrunk towards its diagonal, so that it
-    stays a usable one.
-    """
+    """Fit a Gaussian a category to the training set's codes: mean [k, d], covariance [k, d, d]."""
     pairs = [(np.asarray(_encode(config, variables, a, c)), c) for a, c in batches]
     z, category = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    means, covariances = [], []
-    for i in range(len(config.categories)):
-        own = z[category == i].astype(np.float64)
-        n, d = own.shape
-        if n < 2:
-            means.append(own.sum(0) if n else np.zeros(d))
-            covariances.append(np.eye(d))
-            continue
-        full = np.cov(own.T)
-        keep = min(1.0, n / (2 * d))
-        means.append(own.mean(0))
-        covariances.append(keep * full + (1 - keep) * np.diag(np.diag(full)))
-    latents = {"mean": np.stack(means), "covariance": np.stack(covariances)}
-    latents = {k: jnp.asarray(v, jnp.float32) for k, v in latents.items()}
+    mean, covariance = fit_gaussians(z, category, len(config.categories))
+    latents = {"mean": jnp.asarray(mean), "covariance": jnp.asarray(covariance)}
     return {**variables["constants"], "latents": latents}
 
 
@@ -360,5 +479,6 @@ def objective(config: CwaeConfig) -> Objective:
         f.__name__: functools.partial(f, config)
         for f in (init, fit, validate, summarise, calibrate, reconstruct)
     }
-    player = Loss(functools.partial(loss, config), ("encoder", "decoder"))
+    parts = ("encoder", "decoder", *(("log_variance",) if config.divergence == "kl" else ()))
+    player = Loss(functools.partial(loss, config), parts)
     return Objective(losses={"cwae": player}, **bound)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import flax.linen as nn
@@ -12,7 +12,9 @@ import numpy as np
 
 from drumjax.audio.envelope import activity_mask
 from drumjax.audio.filters import keep_audible
+from drumjax.audio.frames import stft
 from drumjax.audio.mel import MelConfig, mel_spectrogram
+from drumjax.audio.phase_losses import instantaneous_frequency_loss, weighted_phase_loss
 from drumjax.audio.spectral_losses import log_mel_loss, mask_bce, spectral_convergence
 from drumjax.categories import CATEGORIES
 from drumjax.errors import ConfigError
@@ -25,7 +27,10 @@ from drumjax.models.objective import (
     merge_categories,
     to_float,
 )
+from drumjax.nn import upsampling
 from drumjax.nn.polyphase import gather_taps, interleave, phase_kernel, plan_axis
+
+MASKS = ("binarised", "soft", "off")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,16 +46,27 @@ class McnnConfig:
     stride: int = 2
     # Not given. With padding 6 and output padding 1 a layer doubles the length exactly and the
     # kernel's centre meets its input sample, so that frame t stays centred on sample 256 t.
+    # Differs from the paper with an even width, 12 with padding 5 or 14 with padding 6: these have
+    # as many taps for each of two phases, and double the length without an output padding.
     padding: int = 6
+    # Differs from the paper unless "transposed": see `nn.upsampling`. `width` is that of the kernel
+    # that the layer amounts to.
+    upsampling: str = "transposed"
     elu_last: bool = False  # the figure draws one after the last layer too; it would skew the wave
     # The text and Fig. 2 place a scaled softsign that eq. 7-8 leave out: before the mask.
     softsign: bool = True
     weights: tuple[float, float, float] = (3.0, 10.0, 1.0)  # alpha, beta, gamma of eq. 13
+    # Differs from the paper when above 0: the two terms of Arik et al. (2018) that it removed.
+    frequency_weight: float = 0.0  # of the instantaneous frequency
+    phase_weight: float = 0.0  # of the weighted phase
     log_floor: float = 1e-5  # epsilon of eq. 12, not given
     # Differs from the paper: the mel's first and last filters fall to zero at 0 Hz and at half the
     # sample rate, so that no loss sees what the network puts there, and its strides put most of a
     # sound's energy at half the rate. Generation filters it out; the training is the paper's.
     keep_audible: bool = True
+    # Differs from the paper unless "binarised": "soft" multiplies by the sigmoid at generation too,
+    # "off" leaves the mask out of the loss and of generation.
+    mask: str = "binarised"
     mask_threshold: float = 0.5  # where the mask is binarised at generation; not given
     compute_dtype: str = "float32"
 
@@ -64,10 +80,18 @@ class McnnConfig:
             )
         if self.channels[-1] != 2:
             raise ConfigError("The last entry of mcnn.channels must be 2: a sound and its mask.")
+        upsampling.trained_width(self.upsampling, self.width, self.stride)
+        if self.mask not in MASKS:
+            raise ConfigError(f"mask must be one of {', '.join(MASKS)}, not {self.mask!r}.")
         if self.compute_dtype not in ("float32", "bfloat16"):
             raise ConfigError(
                 f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}."
             )
+
+    @property
+    def output_padding(self) -> int:
+        """What a layer adds so that it stretches by the stride exactly: out = stride * t."""
+        return self.stride - self.width + 2 * self.padding
 
 
 class Heads(nn.Module):
@@ -84,13 +108,14 @@ class Heads(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Apply the layer as one batched matrix product (see `nn.polyphase`)."""
         c = self.config
-        shape = (c.heads, c.width, x.shape[-1], self.features)
+        taps = upsampling.trained_width(c.upsampling, c.width, c.stride)
+        shape = (c.heads, taps, x.shape[-1], self.features)
         # An output sees 1 / stride of the taps: the variance is scaled by the stride to match.
-        scale = nn.initializers.variance_scaling(c.stride, "fan_in", "normal", batch_axis=(0,))
+        variance = upsampling.gain(c.upsampling, c.stride)
+        scale = nn.initializers.variance_scaling(variance, "fan_in", "normal", batch_axis=(0,))
         kernel = self.param("kernel", scale, shape).astype(x.dtype)
-        # Stretches the length by the stride exactly, for the defaults: out = stride * t.
-        extra = c.stride - c.width + 2 * c.padding
-        axis = plan_axis(x.shape[-2], c.width, c.stride, c.padding, extra)
+        kernel = upsampling.compose(c.upsampling, kernel, c.stride)
+        axis = plan_axis(x.shape[-2], c.width, c.stride, c.padding, c.output_padding)
         phases = jax.vmap(lambda k: phase_kernel(k, (c.stride,)))(kernel)
         equation = "btk,hkc->hbtc" if x.ndim == 3 else "hbtk,hkc->hbtc"
         return interleave(jnp.einsum(equation, gather_taps(x, [axis]), phases), [axis])
@@ -140,34 +165,93 @@ def forward(config: McnnConfig, params: Any, mel: jax.Array) -> tuple[jax.Array,
 
 
 def generate(config: McnnConfig, variables: Variables, mel: jax.Array) -> jax.Array:
-    """Linear mel [b, frames, mels] -> sound [b, samples], filtered, and the mask binarised."""
+    """Linear mel [b, frames, mels] -> sound [b, samples], filtered and masked."""
     return finish(config, *forward(config, variables["params"]["mcnn"], mel))
 
 
 def finish(config: McnnConfig, sound: jax.Array, logits: jax.Array) -> jax.Array:
-    """Filter raw sounds [b, samples]; where the mask is off, they are exactly zero."""
+    """Filter raw sounds [b, samples]; where a binarised mask is off, they are exactly zero."""
     if config.keep_audible:
         sound = keep_audible(sound, config.mel.sample_rate, config.mel.top)
+    if config.mask != "binarised":
+        return soften(config, sound, logits)
     return jnp.where(jax.nn.sigmoid(logits) > config.mask_threshold, sound, 0.0)
+
+
+def soften(config: McnnConfig, sound: jax.Array, logits: jax.Array) -> jax.Array:
+    """NDM eq. 8, as training hears it: sound and mask logits [b, samples] -> [b, samples]."""
+    return sound if config.mask == "off" else sound * jax.nn.sigmoid(logits)
+
+
+def as_played(config: McnnConfig, variables: Variables) -> tuple[McnnConfig, Variables]:
+    """The same network as an instrument holds it: plain transposed convolutions.
+
+    Raises:
+      ConfigError: its mask is not binarised, which a player always does.
+    """
+    if config.mask != "binarised":
+        raise ConfigError(
+            f"An instrument's mask is binarised, but this MCNN was trained with mcnn.mask="
+            f"{config.mask}; export one with mcnn.mask=binarised."
+        )
+    if config.upsampling == "transposed":
+        return config, variables
+    params = {
+        name: {"kernel": upsampling.compose(config.upsampling, value["kernel"], config.stride)}
+        if name.startswith("layer")
+        else value
+        for name, value in variables["params"]["mcnn"].items()
+    }
+    plain = dataclasses.replace(config, upsampling="transposed")
+    return plain, {**variables, "params": {"mcnn": params}}
 
 
 def loss(
     config: McnnConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-    """NDM eq. 13: alpha SC + beta SC_log + gamma L_mask, of the masked sound's mel (eq. 8-12)."""
+    """NDM eq. 13: alpha SC + beta SC_log + gamma L_mask, of the masked sound's mel (eq. 8-12).
+
+    Without a mask there is no L_mask; the phases' losses join where the config gives them a weight.
+    """
     del key, axis_name  # nothing is random, and every term is a mean over sounds
     audio = to_float(merge_categories(batch["audio"]))
     target = mel_spectrogram(audio, config.mel)
     sound, logits = forward(config, variables["params"]["mcnn"], target)
-    estimate = mel_spectrogram(sound * jax.nn.sigmoid(logits), config.mel)  # eq. 8, 10
+    masked = soften(config, sound, logits)  # eq. 8
+    estimate = mel_spectrogram(masked, config.mel)  # eq. 10
 
     sc = spectral_convergence(target, estimate).mean()  # eq. 11
     sc_log = log_mel_loss(target, estimate, config.log_floor).mean()  # eq. 12
-    bce = mask_bce(activity_mask(audio), logits).mean()  # eq. 9
-    alpha, beta, gamma = config.weights
-    total = alpha * sc + beta * sc_log + gamma * bce
-    metrics = {"loss": total, "sc": sc, "sc_log": sc_log, "mask": bce}
-    return total, (variables["batch_stats"], metrics)
+    metrics = {"sc": sc, "sc_log": sc_log}
+    if config.mask != "off":
+        metrics["mask"] = mask_bce(activity_mask(audio), logits).mean()  # eq. 9
+    metrics |= {k: v.mean() for k, v in phase_errors(config, audio, masked).items()}
+    total = weighted(config, metrics)
+    return total, (variables["batch_stats"], {"loss": total, **metrics})
+
+
+def phase_errors(
+    config: McnnConfig, target: jax.Array, estimate: jax.Array
+) -> dict[str, jax.Array]:
+    """The losses of Arik et al. (2018) that have a weight, of sounds [b, samples] twice: [b]."""
+    if not (config.frequency_weight or config.phase_weight):
+        return {}
+    mel = config.mel
+    a, b = (stft(x, mel.n_fft, mel.win_length, mel.hop_length) for x in (target, estimate))
+    errors = {}
+    if config.frequency_weight:
+        errors["frequency"] = instantaneous_frequency_loss(a, b)
+    if config.phase_weight:
+        errors["phase"] = weighted_phase_loss(a, b)
+    return errors
+
+
+def weighted(config: McnnConfig, terms: Mapping[str, Any]) -> Any:
+    """NDM eq. 13 and what the config adds to it, of terms by name; those not there count 0."""
+    names = ("sc", "sc_log", "mask", "frequency", "phase")
+    weights = (*config.weights, config.frequency_weight, config.phase_weight)
+    alpha, *rest = (w * terms[k] for k, w in zip(names, weights, strict=True) if k in terms)
+    return sum(rest, alpha)
 
 
 def init(config: McnnConfig, key: jax.Array) -> Variables:
@@ -183,19 +267,22 @@ def init(config: McnnConfig, key: jax.Array) -> Variables:
 def validate(
     config: McnnConfig, variables: Variables, audio: jax.Array, category: jax.Array
 ) -> dict[str, jax.Array]:
-    """Per sound [b]: the three terms, and SC with the mask binarised, as at generation."""
+    """Per sound [b]: the terms of the loss, and SC as at generation, with the mask binarised."""
     del category
     audio = to_float(audio)
     target = mel_spectrogram(audio, config.mel)
     sound, logits = forward(config, variables["params"]["mcnn"], target)
-    soft = mel_spectrogram(sound * jax.nn.sigmoid(logits), config.mel)
+    masked = soften(config, sound, logits)
+    soft = mel_spectrogram(masked, config.mel)
     hard = mel_spectrogram(generate(config, variables, target), config.mel)
-    return {
+    values = {
         "sc": spectral_convergence(target, hard),
         "sc_soft": spectral_convergence(target, soft),
         "sc_log": log_mel_loss(target, soft, config.log_floor),
-        "mask": mask_bce(activity_mask(audio), logits),
     }
+    if config.mask != "off":
+        values["mask"] = mask_bce(activity_mask(audio), logits)
+    return {**values, **phase_errors(config, audio, masked)}
 
 
 def summarise(
@@ -203,8 +290,7 @@ def summarise(
 ) -> dict[str, float]:
     """Means over the validation set, SC of each category, and eq. 13."""
     means = {k: float(v.mean()) for k, v in values.items()}
-    alpha, beta, gamma = config.weights
-    total = alpha * means["sc_soft"] + beta * means["sc_log"] + gamma * means["mask"]
+    total = weighted(config, {**means, "sc": means["sc_soft"]})
     each = mean_by_category(values["sc"], category, config.categories)
     return {"loss": total, **means, **{f"sc/{k}": v for k, v in each.items()}}
 
@@ -217,7 +303,7 @@ def calibrate(
     return variables["constants"]
 
 
-def fit(config: McnnConfig, batches: Iterable[np.ndarray]) -> dict[str, Any]:
+def fit(config: McnnConfig, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
     """Nothing to measure: the MCNN takes the mel unscaled, or silence would not stay silence."""
     del config, batches
     return {}

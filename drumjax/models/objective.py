@@ -26,7 +26,7 @@ class Objective(NamedTuple):
     """Everything that the loop, the pictures and the samplers need of a model.
 
     init: (key) -> variables, with `constants` of the right shapes.
-    fit: (batches of int16 audio [n, samples]) -> constants, once before training.
+    fit: (batches of int16 audio [n, samples] and category [n]) -> constants, once before training.
     losses: player -> Loss, run in this order at every step.
     validate: (variables, audio [n, samples], category [n]) -> per-sound arrays [n, ...]; jittable.
     summarise: (per-sound arrays of the whole set, category [n]) -> scalars; "loss" finds the best.
@@ -36,7 +36,7 @@ class Objective(NamedTuple):
     """
 
     init: Callable[[jax.Array], Variables]
-    fit: Callable[[Iterable[np.ndarray]], dict[str, Any]]
+    fit: Callable[[Iterable[tuple[np.ndarray, np.ndarray]]], dict[str, Any]]
     losses: dict[str, Loss]
     validate: Callable[..., dict[str, jax.Array]]
     summarise: Callable[[dict[str, np.ndarray], np.ndarray], dict[str, float]]

@@ -70,3 +70,89 @@ def mmd2_per_category(
     if axis_name is not None:
         z = jax.lax.all_gather(z, axis_name, axis=1, tiled=True)
     return jax.vmap(lambda a, b: mmd2(a, b, scales))(z, prior)
+
+
+def mmd2_pooled(
+    z: jax.Array,
+    prior: jax.Array,
+    scales: Sequence[float] = SCALES["imq7"],
+    axis_name: str | None = None,
+) -> jax.Array:
+    """One MMD of the codes of all categories: an aggregated posterior that may hide the parts.
+
+    Args:
+      z, prior, scales, axis_name: as for `mmd2_per_category`.
+
+    Returns:
+      A scalar.
+    """
+    if axis_name is not None:
+        z = jax.lax.all_gather(z, axis_name, axis=1, tiled=True)
+    return mmd2(z.reshape(-1, z.shape[-1]), prior.reshape(-1, prior.shape[-1]), scales)
+
+
+def mmd2_by_label(
+    z: jax.Array,
+    prior: jax.Array,
+    labels: jax.Array,
+    scales: Sequence[float] = SCALES["imq7"],
+    axis_name: str | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Unbiased MMD^2 of each category where the counts in a batch are what chance makes them.
+
+    Each code has a draw of the prior for itself, so that a category of c codes is compared with c
+    draws, which no other category sees: `mmd2` of its rows. The shapes do not depend on the counts.
+
+    Args:
+      z: [n, d] (n of this device when `axis_name` is given).
+      prior: [n of all devices, d].
+      labels: one-hot [n, categories].
+      scales: kernel scales, summed.
+      axis_name: the mapped device axis, or None.
+
+    Returns:
+      (MMD^2 [categories], 0 where a category has fewer than two codes; counts [categories])
+    """
+    if axis_name is not None:
+        z, labels = jax.lax.all_gather((z, labels), axis_name, axis=0, tiled=True)
+    n, d = z.shape
+    off_diagonal = 1.0 - jnp.eye(n, dtype=z.dtype)
+
+    def kernel(a: jax.Array, b: jax.Array) -> jax.Array:
+        return imq_kernel(squared_distances(a, b), 2.0 * d, scales)
+
+    def own_pairs(values: jax.Array) -> jax.Array:
+        return jnp.einsum("ik,ij,jk->k", labels, values, labels, precision="highest")
+
+    within = own_pairs((kernel(z, z) + kernel(prior, prior)) * off_diagonal)
+    across = own_pairs(kernel(z, prior))
+    counts = labels.sum(0)
+    pairs = jnp.maximum(counts * (counts - 1.0), 1.0)
+    values = within / pairs - 2.0 * across / jnp.maximum(counts**2, 1.0)
+    return jnp.where(counts > 1, values, 0.0), counts
+
+
+def mmd2_mean(
+    z: jax.Array,
+    prior: jax.Array,
+    labels: jax.Array | None,
+    scales: Sequence[float] = SCALES["imq7"],
+    axis_name: str | None = None,
+) -> jax.Array:
+    """NDM eq. 4 of a batch, balanced or not: the mean over the categories with two codes or more.
+
+    Args:
+      z: [categories, n, d], or a pool of all categories [1, n, d].
+      prior: the same, with n of all devices.
+      labels: of a pool, one-hot [n, categories]; None if z is balanced.
+      scales: kernel scales, summed.
+      axis_name: the mapped device axis, or None.
+
+    Returns:
+      A scalar.
+    """
+    if labels is None:
+        return mmd2_per_category(z, prior, scales, axis_name).mean()
+    # Differs from the paper, whose batches are balanced: the counts are what chance makes them.
+    each, counts = mmd2_by_label(z[0], prior[0], labels, scales, axis_name)
+    return each.sum() / jnp.maximum((counts > 1).sum(), 1)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from ml_collections import ConfigDict
 from drumjax.audio.mel import MelConfig
 from drumjax.errors import ConfigError
 from drumjax.models import MODELS
+
+# Dotted fields and their values, or how they follow from the config so far.
+Variant = Mapping[str, Any] | Callable[[ConfigDict], Mapping[str, Any]]
 
 # What may change between a run and its continuation without changing what the run is.
 FREE = (
@@ -69,20 +72,20 @@ def base_config(model: str) -> ConfigDict:
     )
 
 
-def apply_variant(
-    config: ConfigDict, variant: str, variants: Mapping[str, Mapping[str, Any]]
-) -> ConfigDict:
-    """Set the dotted fields of a named variant.
+def apply_variant(config: ConfigDict, variant: str, variants: Mapping[str, Variant]) -> ConfigDict:
+    """Set the dotted fields of a named variant, or of several joined by "+", from left to right.
 
     Raises:
       ConfigError: there is no such variant; the known ones are named.
     """
-    if variant not in variants:
-        raise ConfigError(
-            f"configs/{config.model}.py has no variant {variant!r}; "
-            f"choose one of {', '.join(variants)}."
-        )
-    config.update_from_flattened_dict(dict(variants[variant]))
+    for name in variant.split("+"):
+        if name not in variants:
+            raise ConfigError(
+                f"configs/{config.model}.py has no variant {name!r}; choose one of "
+                f"{', '.join(variants)}, or several of them joined by +."
+            )
+        fields = variants[name]
+        config.update_from_flattened_dict(dict(fields(config) if callable(fields) else fields))
     return config
 
 
@@ -100,10 +103,14 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str) -> None:
     """Refuse to continue a run with another config.
 
+    A field that is younger than the run had its default's value.
+
     Raises:
       ConfigError: names each field that differs, with both values.
     """
     new, old = flatten(config), flatten(saved)
+    if saved.get("model") in MODELS:
+        old = flatten(base_config(saved["model"]).to_dict()) | old
     keys = sorted(set(new) | set(old))
     free = set(FREE)
     if new.get("train.schedule") == "cosine":

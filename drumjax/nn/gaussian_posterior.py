@@ -1,0 +1,36 @@
+"""The Gaussian posterior of a variational auto-encoder, and its divergence from N(0, I)."""
+
+import jax
+import jax.numpy as jnp
+
+_LOWEST, _HIGHEST = -12.0, 4.0  # of the log-variance: neither a spike nor an overflow
+
+
+def sample_posterior(mean: jax.Array, log_variance: jax.Array, noise: jax.Array) -> jax.Array:
+    """Codes drawn from N(mean, exp(log_variance)) with standard normal noise; all [..., d]."""
+    return mean + jnp.exp(0.5 * jnp.clip(log_variance, _LOWEST, _HIGHEST)) * noise
+
+
+def kl_to_normal(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+    """KL(N(mean, exp(log_variance)) || N(0, I)) in nats: [..., d] twice -> [...] (NDM eq. 1)."""
+    log_variance = jnp.clip(log_variance, _LOWEST, _HIGHEST)
+    terms = mean**2 + jnp.exp(log_variance) - 1.0 - log_variance
+    return 0.5 * jnp.sum(terms, axis=-1)
+
+
+def shared_noise(key: jax.Array, shape: tuple[int, int, int], axis_name: str | None) -> jax.Array:
+    """This device's part of one standard normal draw, so that the split changes no sound's noise.
+
+    Args:
+      key: the same on every device.
+      shape: [categories, n of all devices, d].
+      axis_name: the mapped device axis that n is split over, or None.
+
+    Returns:
+      [categories, n of this device, d]
+    """
+    noise = jax.random.normal(key, shape)
+    if axis_name is None:
+        return noise
+    n = shape[1] // jax.lax.axis_size(axis_name)
+    return jax.lax.dynamic_slice_in_dim(noise, jax.lax.axis_index(axis_name) * n, n, axis=1)
