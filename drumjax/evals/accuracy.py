@@ -1,0 +1,75 @@
+"""How often sounds are recognised as the category that they were asked for."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from drumjax.errors import DataError
+from drumjax.evals.statistics import Interval, wilson
+
+
+def confusion(wanted: np.ndarray, heard: np.ndarray, count: int) -> np.ndarray:
+    """How many sounds of each wanted category [n] were heard as each: [count, count], rows wanted.
+
+    Raises:
+      DataError: not one heard category for each wanted one, or an index beyond `count`.
+    """
+    wanted, heard = np.asarray(wanted, np.int64), np.asarray(heard, np.int64)
+    if wanted.shape != heard.shape or wanted.ndim != 1:
+        raise DataError(f"There are {heard.size} answers for {wanted.size} sounds.")
+    both = np.concatenate([wanted, heard])
+    if both.size and not 0 <= both.min() <= both.max() < count:
+        raise DataError(f"A category's index lies outside 0 to {count - 1}.")
+    return np.bincount(wanted * count + heard, minlength=count**2).reshape(count, count)
+
+
+def recognition(wanted: np.ndarray, heard: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Accuracy of each category that occurs, and their mean, which no large category rules.
+
+    The mean's interval joins the categories' own by squaring and adding (Zou and Donner, 2008).
+
+    Args:
+      wanted: indices [n] into `names`.
+      heard: what a classifier says, [n].
+      names: of the categories.
+
+    Returns:
+      "macro": Interval, groups = the categories that occur; "categories": {name: Interval by
+      Wilson}; "confusion": lists [k][k] of counts, rows wanted.
+
+    Raises:
+      DataError: as `confusion`, or there are no sounds.
+    """
+    table = confusion(wanted, heard, len(names))
+    if not table.sum():
+        raise DataError("There are no sounds to recognise.")
+    rows = {
+        name: wilson(int(table[i, i]), int(table[i].sum()))
+        for i, name in enumerate(names)
+        if table[i].any()
+    }
+    values = list(rows.values())
+    mean = sum(row.mean for row in values) / len(values)
+    below = math.hypot(*(row.mean - row.low for row in values)) / len(values)
+    above = math.hypot(*(row.high - row.mean for row in values)) / len(values)
+    macro = Interval(mean, mean - below, mean + above, int(table.sum()), len(values))
+    return {"macro": macro, "categories": rows, "confusion": table.tolist()}
+
+
+def accuracy_ratio(generated: dict[str, Any], real: dict[str, Any]) -> float:
+    """Macro accuracy of generated sounds over that of real ones, over the categories of both.
+
+    Args:
+      generated: of `recognition`.
+      real: of `recognition`, by the same classifier.
+
+    Returns:
+      NaN if they share no category, or if no real sound of a shared one is recognised.
+    """
+    shared = generated["categories"].keys() & real["categories"].keys()
+    made, known = (
+        sum(side["categories"][name].mean for name in shared) for side in (generated, real)
+    )
+    return made / known if known else math.nan
