@@ -107,7 +107,7 @@ def test_fewer_frames_change_nothing_before_the_end(config):
     expected = linen(variables["params"]["mcnn"], mel)
     for end in (4, 11, tiny.MEL.frames):
         length = player.plan.length(end)
-        sound, logits = ours(player._mcnn, mel[:, :length])
+        sound, logits = ours(player._inverter, mel[:, :length])
         n = min(end * tiny.MEL.hop_length, tiny.MEL.num_samples)
         assert relative(sound[:, :n], np.asarray(expected[0])[:, :n]) < 1e-5
         assert relative(logits[:, :n], np.asarray(expected[1])[:, :n]) < 1e-5

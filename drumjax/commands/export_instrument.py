@@ -1,4 +1,4 @@
-"""`drumjax export-instrument`: two trained networks become one file that any laptop plays."""
+"""`drumjax export-instrument`: what was trained becomes one file that any laptop plays."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ def parser() -> argparse.ArgumentParser:
     """The command's flags."""
     p = _flags.new_parser(
         "export-instrument",
-        "Gather a trained CWAE and MCNN into one instrument file, with the controls that are "
-        "measured on the sounds it makes. The encoder, which vary, morph and learn-control need, "
+        "Gather a trained CWAE or frame WAE, and an MCNN, into one instrument file, with the "
+        "controls that are measured on the sounds it makes. Without an MCNN, sound is made from "
+        "the spectrograms' phase gradient. The encoder, which vary, morph and learn-control need, "
         "goes to NAME.encoder.safetensors beside it.",
         [
             "--cwae=runs/cwae --mcnn=runs/mcnn --output=studio.safetensors "
@@ -21,11 +22,12 @@ def parser() -> argparse.ArgumentParser:
         ],
     )
     p.add_argument(
-        "--cwae", required=True, metavar="DIR", help="work directory of the trained CWAE"
+        "--cwae",
+        required=True,
+        metavar="DIR",
+        help="work directory of the trained CWAE or frame WAE",
     )
-    p.add_argument(
-        "--mcnn", required=True, metavar="DIR", help="work directory of the trained MCNN"
-    )
+    p.add_argument("--mcnn", metavar="DIR", help="work directory of the trained MCNN, if any")
     p.add_argument("--output", required=True, metavar="FILE", help="NAME.safetensors")
     p.add_argument("--name", help="what musicians call it (the file's name)")
     p.add_argument(
@@ -68,18 +70,17 @@ def main(argv: Sequence[str]) -> int:
     if not (name.isprintable() and len(name) <= 200):
         raise ConfigError("--name must be at most 200 characters that can be printed.")
     from drumjax.evals.load import load_pair
+    from drumjax.models.mcnn import as_played
     from drumjax.play.instrument import build_instrument, save_instrument
 
-    encoder, vocoder = load_pair(args.cwae, args.mcnn, args.checkpoint)
+    model, mcnn = load_pair(args.cwae, args.mcnn, args.checkpoint)
     provenance = {"licence": args.licence, "credits": args.credits}
-    provenance |= {"cwae": encoder.about, "mcnn": vocoder.about}
+    provenance[model.about["config"]["model"]] = model.about
+    if mcnn:
+        provenance["mcnn"] = mcnn.about
+    inverter = as_played(mcnn.config, mcnn.variables) if mcnn else (None, None)
     instrument = build_instrument(
-        encoder.config,
-        encoder.variables,
-        vocoder.config,
-        vocoder.variables,
-        name,
-        provenance,
+        model.config, model.variables, *inverter, name=name, provenance=provenance
     )
     if not args.no_controls:
         from drumjax.play.attributes import fit_controls

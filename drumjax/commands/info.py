@@ -1,6 +1,7 @@
 """`drumjax info`: what an instrument file holds, in words."""
 
 import argparse
+import collections
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -118,14 +119,21 @@ def _encoder(path: Path) -> str:
 
 
 def _networks(instrument: "Instrument") -> Iterator[tuple[str, str]]:
-    c, v = instrument.meta["cwae"], instrument.meta["mcnn"]
-    sizes = {
-        half: sum(t.size for n, t in instrument.tensors.items() if n.startswith(half + "/"))
-        for half in ("decoder", "mcnn")
-    }
-    channels, heads = ("-".join(map(str, x["channels"])) for x in (c, v))
-    yield "CWAE", f"channels {channels}, {sizes['decoder'] / 1e6:.1f} M numbers in the decoder"
-    yield "MCNN", f"{v['heads']} heads, channels {heads}, {sizes['mcnn'] / 1e6:.1f} M numbers"
+    meta, sizes = instrument.meta, collections.defaultdict(float)
+    for name, tensor in instrument.tensors.items():
+        sizes[name.partition("/")[0]] += tensor.size / 1e6
+    if f := meta.get("frame_wae"):
+        shape = f"{2 * f['blocks']} blocks, channels {f['wide']} and {f['width']}"
+        numbers = sizes["decoder"] + sizes["shortcut"]
+        yield "frame WAE", f"{shape}, {numbers:.1f} M numbers in the decoder"
+    if c := meta.get("cwae"):
+        channels = "-".join(map(str, c["channels"]))
+        yield "CWAE", f"channels {channels}, {sizes['decoder']:.1f} M numbers in the decoder"
+    if v := meta.get("mcnn"):
+        channels = "-".join(map(str, v["channels"]))
+        yield "MCNN", f"{v['heads']} heads, channels {channels}, {sizes['mcnn']:.1f} M numbers"
+    if p := meta.get("phase"):
+        yield "sound", f"from the spectrogram's phase gradient, {p['rounds']} rounds"
 
 
 def _controls(instrument: "Instrument") -> Iterator[tuple[str, str]]:
@@ -143,7 +151,7 @@ def _controls(instrument: "Instrument") -> Iterator[tuple[str, str]]:
 def _provenance(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "licence", f"of the training sounds: {provenance.get('licence', 'not stated')}"
     yield "credits", provenance.get("credits") or "not stated"
-    for name in ("cwae", "mcnn"):
+    for name, title in {"cwae": "CWAE", "frame_wae": "frame WAE", "mcnn": "MCNN"}.items():
         if about := provenance.get(name):
             sounds = about["data"].get("sounds", "?")
-            yield f"{name.upper()} run", f"{about.get('steps', '?')} steps on {sounds} sounds"
+            yield f"{title} run", f"{about.get('steps', '?')} steps on {sounds} sounds"

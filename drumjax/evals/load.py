@@ -1,21 +1,34 @@
 """Trained networks from their work directories, on whatever device this machine has."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 
 from drumjax.errors import CheckpointError
-from drumjax.evals.reconstruction import Network
 from drumjax.models import build_objective, model_config
+from drumjax.models.objective import Variables
 from drumjax.training.checkpoint import Checkpoints
 
 
-def load_network(workdir: str, model: str, which: str = "best") -> Network:
+class Network(NamedTuple):
+    """A trained network: its frozen config, its variables, and what is known of its training."""
+
+    config: Any  # CwaeConfig or McnnConfig
+    variables: Variables
+    about: Mapping[str, Any] = MappingProxyType({})  # "steps", "config", "data" of the run
+
+
+MAKES_MELS = ("cwae", "frame_wae")  # models that a --cwae may name the run of
+
+
+def load_network(workdir: str, models: Sequence[str], which: str = "best") -> Network:
     """Load the model's variables, and what is known of its training; no optimiser state is read.
 
     Args:
       workdir: the --workdir of a training run.
-      model: what the run must have trained, "cwae" or "mcnn".
+      models: what the run may have trained, such as ("mcnn",).
       which: "best" (lowest validation loss) or "latest".
 
     Raises:
@@ -26,10 +39,11 @@ def load_network(workdir: str, model: str, which: str = "best") -> Network:
         step = _step(checkpoints, workdir, which)
         saved = checkpoints.config(step)
         config = saved["config"]
-        if config["model"] != model:
+        if config["model"] not in models:
+            flag = "cwae" if config["model"] in MAKES_MELS else config["model"]
             raise CheckpointError(
-                f"{workdir} holds a {config['model']}, not a {model}; "
-                f"give its directory as --{config['model']} instead."
+                f"{workdir} holds a {config['model']}, not a {' or '.join(models)}; "
+                f"give its directory as --{flag} instead."
             )
         objective = build_objective(config, config["categories"])
         like = jax.eval_shape(objective.init, jax.random.key(0))
@@ -58,19 +72,26 @@ def _without_path(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "data": {k: v for k, v in config["data"].items() if k != "path"}}
 
 
-def load_pair(cwae_dir: str, mcnn_dir: str, which: str = "best") -> tuple[Network, Network]:
-    """Both networks, checked to speak of the same mel spectrogram.
+def load_pair(
+    model_dir: str, mcnn_dir: str | None, which: str = "best"
+) -> tuple[Network, Network | None]:
+    """The model that makes mels and the MCNN, checked to speak of the same mel spectrogram.
+
+    Args:
+      model_dir: the --workdir of a CWAE or frame WAE.
+      mcnn_dir: that of an MCNN; None if sound is made without one.
+      which: "best" or "latest".
 
     Raises:
       CheckpointError: as `load_network`, or the two were trained on different analyses.
     """
-    encoder, vocoder = (
-        load_network(folder, name, which)
-        for folder, name in ((cwae_dir, "cwae"), (mcnn_dir, "mcnn"))
-    )
-    if encoder.config.mel != vocoder.config.mel:
+    model = load_network(model_dir, MAKES_MELS, which)
+    if not mcnn_dir:
+        return model, None
+    mcnn = load_network(mcnn_dir, ("mcnn",), which)
+    if model.config.mel != mcnn.config.mel:
         raise CheckpointError(
-            f"{cwae_dir} and {mcnn_dir} use different mel settings; "
+            f"{model_dir} and {mcnn_dir} use different mel settings; "
             "train both with the same config.mel."
         )
-    return encoder, vocoder
+    return model, mcnn

@@ -14,12 +14,19 @@ from drumjax import __version__
 from drumjax.atomic import write_file
 from drumjax.audio.mel import MelConfig
 from drumjax.errors import ConfigError, DrumjaxError, InstrumentError
+from drumjax.play import meta as words
 from drumjax.play.meta import check_meta, check_tensors
 
-FORMAT, SCHEMA = "drumjax-instrument", 1
+FORMAT, SCHEMA = "drumjax-instrument", 2  # 1 had a CWAE and an MCNN, always
 DTYPES = {"float16": np.float16, "float32": np.float32}
-SOUND = ("decoder/", "mcnn/", "scaler/")  # the tensors that decide what a code sounds like
-_PLAYER = ("decoder/", "mcnn/", "scaler/", "latents/", "controls/")
+SOUND = (
+    "decoder/",
+    "mcnn/",
+    "scaler/",
+    "shortcut/",
+)  # the tensors that decide what a code sounds like
+_PLAYER = (*SOUND, "latents/", "controls/")
+ROUNDS = 16  # of `audio.phase`, where there is no MCNN
 _SMALL = 4096  # kernels up to this many numbers stay float32 whatever the file's precision
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -28,12 +35,16 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Recursi
 class Instrument:
     """Tensors by name, in the precision of the file, and what `meta` says of them.
 
-    Tensors (d latents, k categories):
+    Tensors (d latents, k categories), of a frame WAE:
+      decoder/...: as `nn.frame_nets` names them; shortcut/...: see `nn.compression`
+    of a CWAE:
       decoder/dense{i}/kernel [in, out], bias [out]: the first takes [z, category] side by side
       decoder/conv{i}/kernel [h, w, in, out], last: bias [1]; transposed, scatter orientation
       decoder/norm{i}/scale [k, c], shift [k, c]: batch norm, its statistics folded in
-      mcnn/layer{i}/kernel [heads, w, in, out], mcnn/head_weights [heads], mcnn/softsign [2]
       scaler/mean, scaler/std [frames, mels]: of the log-mel
+    of an MCNN, if it has one:
+      mcnn/layer{i}/kernel [heads, w, in, out], mcnn/head_weights [heads], mcnn/softsign [2]
+    and always:
       latents/mean [k, d], latents/covariance [k, d, d]: of the training sounds' codes
       controls/...: see `play.controls.with_controls`
       encoder/...: mirrors decoder; in the second file
@@ -61,7 +72,7 @@ class Instrument:
     @property
     def latents(self) -> int:
         """Size of a code z."""
-        return int(self.meta["cwae"]["latents"])
+        return words.latents(self.meta)
 
     @property
     def has_encoder(self) -> bool:
@@ -71,7 +82,8 @@ class Instrument:
     @functools.cached_property
     def identity(self) -> str:
         """SHA-256 of what decides the sound of a code: recipes name it."""
-        meta = {k: self.meta[k] for k in ("categories", "mel", "cwae", "mcnn")}
+        parts = ("categories", "mel", *words.MODELS, "mcnn", "phase")
+        meta = {k: self.meta[k] for k in parts if k in self.meta}
         return _digest(self.tensors, meta, SOUND)
 
 
@@ -86,57 +98,82 @@ def _digest(tensors: Mapping[str, np.ndarray], meta: Any, prefixes: tuple[str, .
 
 
 def build_instrument(
-    cwae_config: Any,
-    cwae_variables: Mapping[str, Any],
-    mcnn_config: Any,
-    mcnn_variables: Mapping[str, Any],
+    model_config: Any,
+    model_variables: Mapping[str, Any],
+    mcnn_config: Any = None,
+    mcnn_variables: Mapping[str, Any] | None = None,
     name: str = "untitled",
     provenance: Mapping[str, Any] | None = None,
+    rounds: int = ROUNDS,
 ) -> Instrument:
-    """Gather two trained networks into an instrument, with its encoder, in float32.
+    """Gather trained networks into an instrument, with its encoder, in float32.
 
     Args:
-      cwae_config: `models.cwae.CwaeConfig`; read as a dataclass, so that no flax is imported here.
-      cwae_variables: params, batch_stats and constants of the CWAE.
-      mcnn_config: `models.mcnn.McnnConfig`.
+      model_config: `models.cwae.CwaeConfig` or `models.frame_wae.FrameWaeConfig`; read as a
+        dataclass, so that no flax is imported here.
+      model_variables: params, batch_stats and constants of that model.
+      mcnn_config: `models.mcnn.McnnConfig`; None for an instrument whose sound `audio.phase` makes.
       mcnn_variables: params of the MCNN.
       name: what musicians call it.
       provenance: JSON-able words on the training data: "data", "licence", "credits", ...
+      rounds: of `audio.phase`, where there is no MCNN.
 
     Raises:
-      InstrumentError: the two speak of different spectrograms or categories, or hold numbers that
-        are not finite.
+      InstrumentError: the two speak of different spectrograms, are of a kind that the player does
+        not know, or hold numbers that are not finite.
     """
-    if cwae_config.mel != mcnn_config.mel:
+    if mcnn_config is not None and model_config.mel != mcnn_config.mel:
         raise InstrumentError("The CWAE and the MCNN use different mel settings; train both alike.")
-    constants, vocoder = cwae_variables["constants"], mcnn_variables["params"]["mcnn"]
-    tensors = {
-        **_half(cwae_variables, "decoder", "ConvTranspose"),
-        **_half(cwae_variables, "encoder", "Conv"),
-        **{f"scaler/{k}": constants["scaler"][k] for k in ("mean", "std")},
-        **{f"latents/{k}": constants["latents"][k] for k in ("mean", "covariance")},
-        **{
-            f"mcnn/layer{i}/kernel": vocoder[f"layer{i + 1}"]["kernel"]
-            for i in range(len(mcnn_config.channels))
-        },
-        "mcnn/head_weights": vocoder["head_weights"],
+    frames = hasattr(model_config, "nets")
+    constants = model_variables["constants"]
+    tensors = {f"latents/{k}": constants["latents"][k] for k in ("mean", "covariance")}
+    tensors |= (_frame_tensors if frames else _grid_tensors)(model_variables)
+    meta = {
+        "name": name,
+        "categories": list(model_config.categories),
+        "mel": dataclasses.asdict(model_config.mel),
+        **({"frame_wae": _frame_meta(model_config)} if frames else {}),
+        **({"cwae": _cwae_meta(model_config)} if not frames else {}),
+        **({"phase": {"rounds": rounds}} if mcnn_config is None else {}),
+        "provenance": dict(provenance or {}),
+        "made_by": f"drumjax {__version__}",
     }
-    if mcnn_config.softsign:
-        tensors["mcnn/softsign"] = np.stack([vocoder["softsign_a"], vocoder["softsign_b"]])
+    if mcnn_config is not None and mcnn_variables is not None:
+        tensors |= _mcnn_tensors(mcnn_config, mcnn_variables["params"]["mcnn"])
+        meta["mcnn"] = _mcnn_meta(mcnn_config)
     tensors = {k: np.asarray(v, np.float32) for k, v in tensors.items()}
     for key, value in tensors.items():
         if not np.isfinite(value).all():
             raise InstrumentError(f"{key} holds numbers that are not finite; train longer or anew.")
-    meta = {
-        "name": name,
-        "categories": list(cwae_config.categories),
-        "mel": dataclasses.asdict(cwae_config.mel),
-        "cwae": _cwae_meta(cwae_config),
-        "mcnn": _mcnn_meta(mcnn_config),
-        "provenance": dict(provenance or {}),
-        "made_by": f"drumjax {__version__}",
-    }
     return Instrument(tensors, json.loads(json.dumps(meta)))
+
+
+def _frame_tensors(variables: Mapping[str, Any]) -> dict[str, Any]:
+    groups = {**variables["params"], "shortcut": variables["constants"]["shortcut"]}
+    return {f"{room}/{name}": v for room, group in groups.items() for name, v in group.items()}
+
+
+def _grid_tensors(variables: Mapping[str, Any]) -> dict[str, Any]:
+    scaler = variables["constants"]["scaler"]
+    return {
+        **_half(variables, "decoder", "ConvTranspose"),
+        **_half(variables, "encoder", "Conv"),
+        **{f"scaler/{k}": scaler[k] for k in ("mean", "std")},
+    }
+
+
+def _mcnn_tensors(config: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+    kernels = [params[f"layer{i + 1}"]["kernel"] for i in range(len(config.channels))]
+    tensors = {f"mcnn/layer{i}/kernel": kernel for i, kernel in enumerate(kernels)}
+    tensors["mcnn/head_weights"] = params["head_weights"]
+    if config.softsign:
+        tensors["mcnn/softsign"] = np.stack([params["softsign_a"], params["softsign_b"]])
+    return tensors
+
+
+def _frame_meta(c: Any) -> dict[str, Any]:
+    sizes = dataclasses.asdict(c.nets)
+    return {**{k: sizes[k] for k in words.FRAME_SIZES}, "power": c.power}
 
 
 def _cwae_meta(c: Any) -> dict[str, Any]:
@@ -228,7 +265,7 @@ def _store(name: str, value: np.ndarray, precision: str) -> np.ndarray:
         raise ConfigError(f"The precision must be {' or '.join(DTYPES)}, not {precision!r}.")
     large = name.endswith("/kernel") and value.size > _SMALL
     with np.errstate(over="ignore"):
-        stored = np.ascontiguousarray(value, DTYPES[precision] if large else np.float32)
+        stored = np.asarray(value, DTYPES[precision] if large else np.float32, order="C")
     if not np.isfinite(stored).all():
         raise InstrumentError(f"{name} does not fit into {precision}; write float32 instead.")
     return stored

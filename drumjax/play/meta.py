@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from drumjax.audio.mel import MelConfig
+from drumjax.nn import compression
+from drumjax.nn.frame_nets import FrameNets, decoder_shapes, encoder_shapes
 
 Shape = tuple[int | None, ...]  # None: any size
 
@@ -23,6 +25,8 @@ _MEL = {
 _SECONDS = 60
 Mode = Literal["audible", "paper_category", "paper"]  # of the axes that controls lie along
 MODES: tuple[Mode, ...] = ("audible", "paper_category", "paper")
+MODELS = ("cwae", "frame_wae")  # what makes mels; an instrument has one of them
+FRAME_SIZES = ("latents", "width", "wide", "blocks", "hidden", "narrow", "seed", "condition")
 _CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _CONTROL = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -42,7 +46,7 @@ def check_meta(meta: Any) -> None:
         _need(good, f"it has no usable {key}")
     about = meta.get("provenance")
     _need(isinstance(about, dict), "its provenance is no table")
-    for key in ("cwae", "mcnn"):
+    for key in (*MODELS, "mcnn"):
         run = about.get(key, {"data": {}})
         good = isinstance(run, dict) and isinstance(run.get("data"), dict)
         _need(good, f"its provenance of the {key} is no table")
@@ -53,7 +57,11 @@ def check_meta(meta: Any) -> None:
     good = all(isinstance(n, str) and _CATEGORY.fullmatch(n) and n != "all" for n in names)
     _need(good and len(set(names)) == len(names), f"its categories are {names!a}")
     _check_mel(meta.get("mel"))
-    _check_networks(meta.get("cwae"), meta.get("mcnn"), meta["mel"]["hop_length"])
+    for keys, what in ((MODELS, "models"), (("mcnn", "phase"), "inverters")):
+        found = [k for k in keys if k in meta]
+        _need(len(found) == 1, f"it has the {what} {found}, not one of {list(keys)}")
+    (_check_frame_wae if "frame_wae" in meta else _check_cwae)(meta)
+    (_check_phase if "phase" in meta else _check_mcnn)(meta)
     _check_controls(meta.get("controls", {}))
 
 
@@ -84,8 +92,28 @@ def _check_mel(mel: Any) -> None:
     MelConfig(**mel)  # says the rest
 
 
-def _check_networks(c: Any, v: Any, hop: int) -> None:
-    _need(isinstance(c, dict) and isinstance(v, dict), "it has no networks' settings")
+def _section(meta: Any, key: str) -> Any:
+    _need(isinstance(meta[key], dict), f"its {key}'s settings are no table")
+    return meta[key]
+
+
+def _check_frame_wae(meta: Any) -> None:
+    c = _section(meta, "frame_wae")
+    for key in FRAME_SIZES:
+        _whole(c.get(key), 1, 16_384, f"frame_wae.{key}")
+    _need(c["blocks"] <= 64, f"frame_wae.blocks is {c['blocks']}")
+    power = c.get("power")
+    _need(type(power) in (int, float) and 0.1 <= power <= 1, f"frame_wae.power is {power!a}")
+
+
+def _check_phase(meta: Any) -> None:
+    _whole(_section(meta, "phase").get("rounds"), 1, 1_000, "phase.rounds")
+    win, fft, hop = (meta["mel"][k] for k in ("win_length", "n_fft", "hop_length"))
+    _need(2 * hop <= win <= fft, "mel.hop_length leaves gaps between its windows")
+
+
+def _check_cwae(meta: Any) -> None:
+    c = _section(meta, "cwae")
     _whole(c.get("latents"), 1, 4_096, "cwae.latents")
     _wholes(c.get("channels"), (1, 8), 1, 4_096, "cwae.channels")
     _wholes(c.get("hidden"), (1, 8), 1, 65_536, "cwae.hidden")
@@ -93,6 +121,10 @@ def _check_networks(c: Any, v: Any, hop: int) -> None:
         _wholes(c.get(key), (2, 2), low, high, f"cwae.{key}")
     floor = c.get("log_floor")
     _need(type(floor) in (int, float) and 0 < floor < 1, f"cwae.log_floor is {floor!a}")
+
+
+def _check_mcnn(meta: Any) -> None:
+    v, hop = _section(meta, "mcnn"), meta["mel"]["hop_length"]
     _whole(v.get("heads"), 1, 256, "mcnn.heads")
     _wholes(v.get("channels"), (2, 16), 1, 4_096, "mcnn.channels")
     _whole(v.get("width"), 1, 64, "mcnn.width")
@@ -138,20 +170,45 @@ def grid_sizes(meta: Mapping[str, Any]) -> list[tuple[int, int]]:
     return sizes
 
 
+def latents(meta: Mapping[str, Any]) -> int:
+    """Size of a code z."""
+    return int(next(meta[key] for key in MODELS if key in meta)["latents"])
+
+
+def frame_nets(meta: Mapping[str, Any]) -> FrameNets:
+    """The sizes of a frame WAE's networks."""
+    mel = MelConfig(**meta["mel"])
+    sizes = {k: meta["frame_wae"][k] for k in FRAME_SIZES}
+    return FrameNets(mel.frames, mel.n_mels, len(meta["categories"]), **sizes)
+
+
 def expected_tensors(meta: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
     """Name and shape of every tensor that the metadata call for, the encoder's included."""
-    c, k = meta["cwae"], len(meta["categories"])
-    sizes, d = grid_sizes(meta), c["latents"]
+    k, d = len(meta["categories"]), latents(meta)
+    yield from _of_frames(meta) if "frame_wae" in meta else _of_grid(meta)
+    if "mcnn" in meta:
+        yield from _mcnn(meta["mcnn"], meta["mel"]["n_mels"])
+    yield "latents/mean", (k, d)
+    yield "latents/covariance", (k, d, d)
+    yield from _controls(meta.get("controls", {}), k, d)
+
+
+def _of_frames(meta: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
+    nets = frame_nets(meta)
+    groups = {"encoder": encoder_shapes, "decoder": decoder_shapes, "shortcut": compression.shapes}
+    for room, shapes in groups.items():
+        yield from ((f"{room}/{name}", shape) for name, shape in shapes(nets).items())
+
+
+def _of_grid(meta: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
+    c, k, sizes = meta["cwae"], len(meta["categories"]), grid_sizes(meta)
+    d = c["latents"]
     inner = sizes[-1][0] * sizes[-1][1] * c["channels"][-1]
     ups = [c["channels"][-1], *c["channels"][-2::-1], 1]
     yield from _half("encoder", c, k, [inner, *c["hidden"], d], [1, *c["channels"]])
     yield from _half("decoder", c, k, [d + k, *c["hidden"][::-1], inner], ups)
-    yield from _mcnn(meta["mcnn"], sizes[0][0])
     for key in ("mean", "std"):
         yield f"scaler/{key}", sizes[0][::-1]
-    yield "latents/mean", (k, d)
-    yield "latents/covariance", (k, d, d)
-    yield from _controls(meta.get("controls", {}), k, d)
 
 
 def _half(

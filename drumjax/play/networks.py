@@ -9,6 +9,7 @@ import numpy as np
 from jax import lax
 
 from drumjax.audio.mel import Scaler, log_mel, mel_spectrogram, standardise, unstandardise
+from drumjax.nn import compression
 from drumjax.nn.polyphase import Axis, correlation_kernel, plan_axis, upsample
 from drumjax.play.plan import Plan
 
@@ -20,7 +21,9 @@ LOUDEST = 20.0  # nepers, 170 dB above full scale: keeps what codes from afar ma
 
 def lay_out_decoder(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
     """The decoder's weights in float32, each kernel as its correlation's."""
-    w = _float32(tensors, ("decoder/", "scaler/"))
+    w = _float32(tensors, ("decoder/", "scaler/", "shortcut/"))
+    if plan.nets:
+        return _grouped(w)
     for i in range(len(plan.channels)):
         name = f"decoder/conv{i}/kernel"
         w[name] = np.ascontiguousarray(correlation_kernel(w[name], plan.stride))
@@ -29,7 +32,17 @@ def lay_out_decoder(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
 
 def lay_out_encoder(plan: Plan, tensors: Mapping[str, np.ndarray]) -> Weights:
     """The encoder's weights in float32."""
-    return _float32(tensors, ("encoder/", "scaler/"))
+    w = _float32(tensors, ("encoder/", "scaler/", "shortcut/"))
+    return _grouped(w) if plan.nets else w
+
+
+def _grouped(w: Weights) -> Weights:
+    """{"decoder/a": x} -> {"decoder": {"a": x}}, as `nn.compression` takes it."""
+    groups: Weights = {}
+    for name, value in w.items():
+        room, _, rest = name.partition("/")
+        groups.setdefault(room, {})[rest] = value
+    return groups
 
 
 def _float32(tensors: Mapping[str, np.ndarray], prefixes: tuple[str, ...]) -> Weights:
@@ -68,6 +81,20 @@ def decode(
       (linear mel [b, frames, mels], the frames until each sound's end [b]): the predicted one, but
       before the MCNN sees what is not there any more; it ends long sounds with a tick
     """
+    mel = _frame_mel(plan, w, z, category) if plan.nets else _grid_mel(plan, w, z, category)
+    return mel, jnp.minimum(predicted_end(mel), plan.latest_end)
+
+
+def _frame_mel(plan: Plan, w: Weights, z: jax.Array, category: jax.Array) -> jax.Array:
+    """A frame WAE's linear mel."""
+    assert plan.nets is not None
+    x = compression.decode(plan.nets, w["decoder"], w["shortcut"], z, category)
+    most = np.exp(LOUDEST * plan.power)
+    return compression.expand(jnp.minimum(x, most), plan.power)
+
+
+def _grid_mel(plan: Plan, w: Weights, z: jax.Array, category: jax.Array) -> jax.Array:
+    """A CWAE's linear mel."""
     x = jnp.concatenate([z, category], axis=-1)
     for i in range(plan.hidden + 1):
         x = jax.nn.relu(_dense(w, f"decoder/dense{i}", x))
@@ -79,8 +106,7 @@ def decode(
             x = jax.nn.relu(_norm(w, f"decoder/norm{i}", x, category))
     x = (x[..., 0] + w[f"decoder/conv{last}/bias"][None, None]).swapaxes(1, 2)  # [b, frames, mels]
     logs = unstandardise(x, Scaler(w["scaler/mean"], w["scaler/std"]))
-    mel = jnp.maximum(jnp.exp(jnp.minimum(logs, LOUDEST)) - plan.log_floor, 0.0)
-    return mel, jnp.minimum(predicted_end(mel), max(1, plan.frames - plan.reach))
+    return jnp.maximum(jnp.exp(jnp.minimum(logs, LOUDEST)) - plan.log_floor, 0.0)
 
 
 def predicted_end(mel: jax.Array) -> jax.Array:
@@ -93,7 +119,11 @@ def predicted_end(mel: jax.Array) -> jax.Array:
 
 def encode(plan: Plan, w: Weights, audio: jax.Array, category: jax.Array) -> jax.Array:
     """Sound [b, samples], category weights [b, k] -> z [b, d]; `w` from `lay_out_encoder`."""
-    logs = log_mel(mel_spectrogram(audio, plan.mel), plan.log_floor)
+    mel = mel_spectrogram(audio, plan.mel)
+    if plan.nets:
+        x = compression.compress(mel, plan.power)
+        return compression.encode(plan.nets, w["encoder"], w["shortcut"], x, category)
+    logs = log_mel(mel, plan.log_floor)
     x = standardise(logs, Scaler(w["scaler/mean"], w["scaler/std"])).swapaxes(1, 2)[..., None]
     pads = [(p, p) for p in plan.padding]
     numbers = ("NHWC", "HWIO", "NHWC")

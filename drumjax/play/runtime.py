@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from drumjax.audio import phase
+from drumjax.audio.filters import keep_audible
 from drumjax.errors import ConfigError, InstrumentError
 from drumjax.play import finish, heads, networks
 from drumjax.play.gaussian import category_weights
@@ -28,7 +31,9 @@ class Player:
         self.sample_rate = instrument.sample_rate
         self.categories = instrument.categories
         self._decoder = jax.device_put(networks.lay_out_decoder(self.plan, instrument.tensors))
-        self._mcnn = jax.device_put(heads.lay_out_mcnn(self.plan, instrument.tensors))
+        self._inverter: Any = None  # the phase needs no weights
+        if not self.plan.rounds:
+            self._inverter = jax.device_put(heads.lay_out_mcnn(self.plan, instrument.tensors))
         self._encoder: Any = None
 
     def weights(self, category: Any, count: int) -> np.ndarray:
@@ -100,7 +105,28 @@ class Player:
             ends = np.full(len(z), frames, np.int32)
         else:
             frames = self.plan.length(int(np.max(ends)))
-        return np.asarray(_vocode(self.plan, self._mcnn, mel, ends, frames))
+        return np.asarray(_vocode(self.plan, self._inverter, mel, ends, frames))
+
+    def invert(self, mel: Any) -> np.ndarray:
+        """What the inverter alone makes of mels: no end, no fade, no gain.
+
+        Args:
+          mel: linear, [frames, mels] or [b, frames, mels], of whole sounds.
+
+        Returns:
+          float32 [samples] or [b, samples].
+
+        Raises:
+          ConfigError: the mels have another shape than the instrument's, or are not finite.
+        """
+        mel = np.asarray(mel, np.float32)
+        shape = (self.plan.frames, self.plan.mel.n_mels)
+        if mel.shape[-2:] != shape or mel.ndim > 3 or not (mel.size and np.isfinite(mel).all()):
+            raise ConfigError(f"A mel to invert must be {shape[0]} finite frames of {shape[1]}.")
+        rows = mel.reshape(-1, *shape)
+        blank = np.zeros((len(rows), 1), np.float32)
+        made = _buckets(lambda m, _: np.asarray(_raw(self.plan, self._inverter, m)), rows, blank)
+        return made if mel.ndim == 3 else made[0]
 
     def encode(self, audio: Any, category: Any) -> np.ndarray:
         """Sound [samples] or [b, samples] at the instrument's rate -> code z [d] or [b, d].
@@ -137,7 +163,7 @@ class Player:
             z = np.zeros((b, self.instrument.latents), np.float32)
             mel, ends = _decode(self.plan, self._decoder, z, np.full((b, k), 1 / k, np.float32))
             for frames in self.plan.lengths:
-                _vocode(self.plan, self._mcnn, mel, ends, frames).block_until_ready()
+                _vocode(self.plan, self._inverter, mel, ends, frames).block_until_ready()
 
 
 def _is_name(value: Any) -> bool:
@@ -167,10 +193,29 @@ def _buckets(run: Any, rows: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _vocode_frames(plan: Plan, w: Any, mel: jax.Array, ends: jax.Array, frames: int) -> jax.Array:
     """The first `frames` of linear mels [b, frames, mels], ends [b] -> sounds [b, samples]."""
-    sound, logits = heads.run_heads(plan, w, mel[:, :frames])
-    return finish.finish(plan, sound, logits, ends)
+    alive = jnp.arange(frames)[None] < ends[:, None]
+    # What comes after a sound's end must not reach back into it: batches differ in `frames`.
+    mel = mel[:, :frames] * alive[..., None] if plan.rounds else mel[:, :frames]
+    return finish.finish(plan, *_invert(plan, w, mel), ends)
+
+
+def _invert(plan: Plan, w: Any, mel: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Linear mel [b, frames, mels] -> (sound, logits of its mask), each [b, samples]."""
+    if not plan.rounds:
+        return heads.run_heads(plan, w, mel)
+    sound = phase.invert(mel, plan.mel, plan.rounds)
+    return sound, jnp.ones_like(sound)
+
+
+def _invert_raw(plan: Plan, w: Any, mel: jax.Array) -> jax.Array:
+    """Linear mel [b, frames, mels] -> what the inverter makes of it, to the last sample."""
+    sound = _invert(plan, w, mel)[0][:, : plan.mel.num_samples]
+    if plan.keep_audible:
+        return keep_audible(sound, plan.mel.sample_rate, plan.mel.top)
+    return sound
 
 
 _decode = jax.jit(networks.decode, static_argnums=0)
 _vocode = jax.jit(_vocode_frames, static_argnums=(0, 4))
+_raw = jax.jit(_invert_raw, static_argnums=0)
 _encode = jax.jit(networks.encode, static_argnums=0)
