@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from drumjax.audio.mel import MelConfig
+from drumjax.evals.inversion import librosa_magnitude, librosa_phase
 
 ITERATIONS = 32
 
@@ -18,33 +19,9 @@ def inversions(mel: np.ndarray, config: MelConfig) -> dict[str, Callable[[], np.
     Raises:
       ModuleNotFoundError: librosa is not installed.
     """
-    from librosa import griffinlim
-    from librosa.feature.inverse import mel_to_stft
-
-    def least_squares() -> np.ndarray:
-        return mel_to_stft(
-            mel.T,
-            sr=config.sample_rate,
-            n_fft=config.n_fft,
-            power=1.0,
-            fmin=config.f_min,
-            fmax=config.top,
-            htk=config.scale == "htk",
-            norm=config.norm,
-        )
-
-    def phase(magnitude: np.ndarray) -> np.ndarray:
-        return griffinlim(
-            magnitude,
-            n_iter=ITERATIONS,
-            n_fft=config.n_fft,
-            win_length=config.win_length,
-            hop_length=config.hop_length,
-            length=config.num_samples,
-        )
-
-    magnitude = least_squares()
+    least_squares, phase = librosa_magnitude(config), librosa_phase(config, ITERATIONS)
+    magnitude = least_squares(mel)
     return {
-        "Griffin-Lim, mel to sound": lambda: phase(least_squares()),
+        "Griffin-Lim, mel to sound": lambda: phase(least_squares(mel)),
         "Griffin-Lim, magnitude to sound": lambda: phase(magnitude),
     }
