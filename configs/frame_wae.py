@@ -42,6 +42,13 @@ VARIANTS = {
         "train.validate_every": 400,
         "train.checkpoint_every": 400,
     },
+    # What each idea is worth: --config=configs/frame_wae.py:small+latents64
+    "latents64": {"frame_wae.latents": 64},
+    "no_shortcut": {"frame_wae.shortcut": False},
+    "log_like": {"frame_wae.power": 0.1},
+    "square_root": {"frame_wae.power": 0.5},
+    "no_augmentation": {"data.augment.probability": 0.0},
+    "no_noise": {"frame_wae.noise": 0.0},
     "tiny": {
         **SHORT,
         "data.per_category": 4,

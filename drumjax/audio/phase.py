@@ -4,7 +4,8 @@ A ridge regression gives the magnitudes, the gradient of their logarithm gives a
 from, as in phase gradient heap integration (Průša, Balazs and Søndergaard, 2017), and a few rounds
 of the accelerated Griffin-Lim iteration (Perraudin, Balazs and Søndergaard, 2013) make it one that
 a signal can have. A one-shot begins at sample 0, and that is what the start makes use of: the phase
-of the first frame is that of an impulse soon after. Nothing is upsampled, so nothing draws stripes.
+of the first frame is that of an impulse soon after, and at random where noise is. Nothing is
+upsampled, so nothing draws stripes.
 """
 
 import functools
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from drumjax.audio.filters import ramp
 from drumjax.audio.frames import istft, stft
 from drumjax.audio.mel import MelConfig, mel_filterbank
 
@@ -20,8 +22,14 @@ Pair = tuple[jax.Array, jax.Array]
 
 MOMENTUM = 0.9  # of the rounds; 1.2 and more are ahead for four of them and behind after eight
 # Where the impulse is, in windows: 5.4 ms. At sample 0 itself all frequencies meet in a click 5 dB
-# above the sound's peak; the training sounds' errors are least from here to 9 ms (BUILD.md).
+# above the sound's peak; the training sounds' errors are least from here to 9 ms.
 _ONSET = 15 / 128
+# Hz: below the first the impulse's phase, above the second one at random, and half a bin of random
+# detuning: decoded noise is so smooth that its bins would meet in one click, or, undetuned, come
+# round again every n_fft samples.
+_TONE, _NOISE = 300.0, 1000.0
+# Samples that a sound takes to rise: the frames that mirror its beginning do not hear a step there.
+_RISE = 4
 _RIDGE = 1e-4  # of the filters' largest squared singular value
 _FLOOR = 1e-4  # of the loudest magnitude, -80 dB: below it the log's gradient means nothing
 _HANN = 0.25645  # a Hann window's spread: of the Gaussian like it, over its squared length
@@ -42,7 +50,7 @@ def magnitudes(mel: jax.Array, config: MelConfig) -> jax.Array:
 
 
 def gradient_phase(magnitude: jax.Array, config: MelConfig) -> jax.Array:
-    """A phase to start from, integrated along time from an impulse near sample 0.
+    """A phase to start from, integrated along time from the phases of the first frame.
 
     Differs from the source: it integrates in the order of magnitude, along both axes, with a heap;
     one axis is a cumulative sum, and the iterations after it mend what it gets wrong.
@@ -52,26 +60,36 @@ def gradient_phase(magnitude: jax.Array, config: MelConfig) -> jax.Array:
       config: its analysis; a Hann window is assumed.
 
     Returns:
-      Unit complex numbers [b, frames, bins].
+      Unit complex numbers [b, frames, bins], the same at every call.
     """
-    bins, spread = magnitude.shape[2], _HANN * config.win_length**2
+    spread = _HANN * config.win_length**2
     floor = _FLOOR * jnp.max(magnitude, axis=(1, 2), keepdims=True) + 1e-9
     logs = jnp.log(magnitude + floor)
     slope = jnp.pad((logs[..., 2:] - logs[..., :-2]) / 2, ((0, 0), (0, 0), (1, 1)))
-    carrier = 2 * np.pi * config.hop_length * np.arange(bins, dtype=np.float32) / config.n_fft
+    first, carrier = _first_and_carrier(config)
     step = slope * (config.hop_length * config.n_fft / spread) + carrier[None, None]
-    mean = (step[:, 1:] + step[:, :-1]) / 2
-    phase = jnp.pad(jnp.cumsum(jnp.mod(mean, 2 * np.pi), axis=1), ((0, 0), (1, 0), (0, 0)))
-    turns = 0.5 - _ONSET * config.win_length / config.n_fft  # a bin; frames are centred
-    phase = phase + 2 * np.pi * turns * np.arange(bins, dtype=np.float32)[None, None]
+    mean = jnp.mod((step[:, 1:] + step[:, :-1]) / 2, 2 * np.pi)
+    phase = jnp.pad(jnp.cumsum(mean, axis=1), ((0, 0), (1, 0), (0, 0))) + first[None, None]
     return jax.lax.complex(jnp.cos(phase), jnp.sin(phase))
+
+
+def _first_and_carrier(config: MelConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The first frame's phases, and how far each bin turns in a hop: radians, float32 [bins]."""
+    bins = np.arange(config.n_fft // 2 + 1)
+    noise = ramp(bins * config.sample_rate / config.n_fft, _TONE, _NOISE)
+    scatter, detune = np.random.default_rng(0).uniform(-0.5, 0.5, (2, len(bins))) * noise
+    impulse = bins * (0.5 - _ONSET * config.win_length / config.n_fft)  # frames are centred
+    turn = (bins + detune) * config.hop_length / config.n_fft
+    first, carrier = (2 * np.pi * np.mod(turns, 1.0) for turns in (impulse + scatter, turn))
+    return first.astype(np.float32), carrier.astype(np.float32)
 
 
 def invert(mel: jax.Array, config: MelConfig, rounds: int) -> jax.Array:
     """Invert linear mel spectrograms.
 
     Frames of silence stay silence, and those after the last other one change nothing before it,
-    however many they are, from two on: batches may be filled up with them.
+    however many they are, from win_length / hop_length - 2 on (two, with the defaults): batches may
+    be filled up with them.
 
     Args:
       mel: [b, frames, mels], not negative; frames may be fewer than the config's.
@@ -98,4 +116,5 @@ def invert(mel: jax.Array, config: MelConfig, rounds: int) -> jax.Array:
 
     start = magnitude * gradient_phase(magnitude, config)
     (spectrum, _), _ = jax.lax.scan(turn, (start, start), None, rounds)
-    return istft(to_magnitude(spectrum), *shape, samples)
+    sound = istft(to_magnitude(spectrum), *shape, samples)
+    return sound * ramp(np.arange(samples), -1.0, _RISE).astype(np.float32)[None]

@@ -59,6 +59,7 @@ class FrameWaeConfig:
     convergence_weight: float = 1.0  # of the spectral convergence (eq. 11) of the linear mel
     log_weight: float = 0.5  # of the absolute error of log(mel + log_floor)
     log_floor: float = 1e-2
+    shortcut: bool = True  # without it, to show what it is for, the networks do everything
     shortcut_sounds: int = 2048  # at most so many behind the principal components
     batch_size: int = 704  # set from the experiment's data section
 
@@ -66,8 +67,13 @@ class FrameWaeConfig:
         """Refuse values that no network can be built from."""
         if self.kernel not in SCALES:
             raise ConfigError(f"kernel must be one of {', '.join(SCALES)}, not {self.kernel!r}.")
-        if not 0.0 < self.power <= 1.0:
-            raise ConfigError(f"power must lie above 0 and not above 1, not at {self.power}.")
+        if not 0.1 <= self.power <= 1.0:
+            raise ConfigError(f"power must lie between 0.1 and 1, not at {self.power}.")
+        if not (self.log_floor > 0.0 and self.noise >= 0.0):
+            raise ConfigError("log_floor must lie above 0, and noise not below it.")
+        for name in ("latents", "width", "wide", "blocks", "hidden", "shortcut_sounds"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
 
     @property
     def nets(self) -> FrameNets:
@@ -201,6 +207,8 @@ def fit(config: FrameWaeConfig, batches: Iterable[tuple[np.ndarray, np.ndarray]]
         raise DataError("There are no sounds to fit the shortcut on; give at least one.")
     k, d = len(config.categories), config.latents
     shortcut = compression.principal_components(x, category, k, d)
+    if not config.shortcut:
+        shortcut["kernel"] = np.zeros_like(shortcut["kernel"])
     return {"shortcut": jax.tree.map(jnp.asarray, shortcut), "latents": standard_normals(k, d)}
 
 

@@ -20,6 +20,7 @@ from drumjax.nn.frame_nets import FrameNets
 Shortcut = Mapping[str, Any]
 FLOOR = 1e-6  # of mels: keeps the gradient of a power finite in silence
 _PULL = 8  # a category's mean counts as many sounds of the whole set besides its own
+_LEAST = 1e-6  # of the largest variance, -60 dB: below it a direction is rounding, not sound
 _GAIN = 1 / 3  # of the networks' inputs, in units of `scale`: a drum's peaks lie far out
 
 
@@ -68,7 +69,7 @@ def reservoir(
     """Join batches of (x [n, ...], category [n]); of more than `most` rows a random choice."""
     rng, rows, labels, ranks = np.random.default_rng(0), [], [], []
     for x, category in batches:
-        rows.extend(x)
+        rows.extend(map(np.array, x))  # copies: a view would keep its whole batch
         labels.extend(category)
         ranks.extend(rng.random(len(x)))
         if len(rows) > most:
@@ -103,7 +104,7 @@ def principal_components(
     flat = x.reshape(len(x), -1)
     variance, rows = np.linalg.eigh((flat @ flat.T).astype(np.float64) / len(flat))
     variance, rows = variance[::-1][:latents], rows[:, ::-1][:, :latents]
-    good = variance > 1e-9 * max(variance[0], 1e-30)
+    good = variance > _LEAST * max(variance[0], 1e-30)
     kernel = np.zeros((latents, flat.shape[1]), np.float32)
     spread = np.ones(latents, np.float32)
     spread[: len(good)][good] = np.sqrt(variance[good])

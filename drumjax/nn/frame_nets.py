@@ -113,7 +113,7 @@ def init(shapes: Shapes, key: jax.Array) -> dict[str, jax.Array]:
 def encode(n: FrameNets, w: Weights, x: jax.Array, category: jax.Array) -> jax.Array:
     """Scaled frames [b, frames, mels] and category weights [b, k] -> [b, latents]."""
     x = jnp.pad(x, ((0, 0), (0, n.padding), (0, 0)))
-    x = dense(w, "pairs", _join(x, STRIDES[0]))  # [b, 43, width]
+    x = dense(w, "pairs", _join(x, STRIDES[0]))  # [b, 44, width]
     for i in range(n.blocks):
         x = block(w, f"block{i}", x, category)
     x = dense(w, "join", _join(x, STRIDES[1]))  # [b, 22, wide]
