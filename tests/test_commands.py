@@ -1,4 +1,4 @@
-"""`sample`, `evaluate` and `bench` from their command lines, with networks that never trained."""
+"""`sample` and `bench` from their command lines, with networks that never trained."""
 
 import json
 
@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 import soundfile
 from test_evals import write_run
-from tiny import MEL, NAMES, bursts
+from tiny import MEL, NAMES
 
-from drumjax.commands import bench, evaluate, sample
-from drumjax.data import source as source_module
+from drumjax.commands import bench, sample
 from drumjax.errors import CheckpointError, ConfigError, DataError
-from drumjax.evals.load import load_pair
-from drumjax.evals.reconstruction import chain_error
 
 
 @pytest.fixture(autouse=True)
@@ -99,57 +96,11 @@ def test_networks_that_are_not_there_are_named(made, tmp_path):
         made("x", f"--mcnn={tmp_path / 'none'}")
 
 
-@pytest.mark.parametrize("command", [sample, evaluate])
-def test_missing_flags_are_a_wrong_command_line(command, capsys):
+def test_missing_flags_are_a_wrong_command_line(capsys):
     with pytest.raises(SystemExit) as caught:
-        command.main([])
+        sample.main([])
     assert caught.value.code == 2
     assert "--cwae" in capsys.readouterr().err
-
-
-# evaluate
-
-
-@pytest.fixture
-def held_out(monkeypatch):
-    """Noise bursts in place of a prepared data set; its validation split."""
-    splits = {"validation": bursts(3, 4, 2), "train": bursts(2, 2, 2, seed=1)}
-    monkeypatch.setattr(source_module, "load_source", lambda path, split: splits[split])
-    return splits["validation"]
-
-
-def test_report_holds_the_means_of_the_sounds(runs, held_out, tmp_path, capsys):
-    networks = [f"--{model}={runs / model}" for model in ("cwae", "mcnn")]
-    output = tmp_path / "report"
-    assert evaluate.main([*networks, "--data=set", f"--output={output}"]) == 0
-    table = json.loads((output / "report.json").read_text())
-    text = (output / "report.md").read_text()
-    assert capsys.readouterr().out == text
-
-    pair = load_pair(runs / "cwae", runs / "mcnn")
-    configs, variables = zip(*((n.config, n.variables) for n in pair), strict=True)
-    values = chain_error(configs, variables, held_out.audio, held_out.category)
-    for stage in ("cwae", "mcnn", "chain"):
-        each = np.asarray(values[stage], np.float64)
-        means = [each[held_out.category == i].mean() for i in range(3)]
-        expected = [*means, np.mean(means), each.mean()]
-        assert list(table[stage]) == [*NAMES, "categories", "sounds"]
-        np.testing.assert_allclose(list(table[stage].values()), expected, rtol=1e-3)
-    assert f"| snare | 4 | 2 | {table['cwae']['snare']:.3f} |" in text
-
-
-def test_data_of_other_categories_are_refused(runs, held_out, monkeypatch):
-    other = held_out._replace(categories=("kick", "snare", "tom"))
-    monkeypatch.setattr(source_module, "load_source", lambda path, split: other)
-    networks = [f"--{model}={runs / model}" for model in ("cwae", "mcnn")]
-    with pytest.raises(DataError, match=r"other categories .*kick, snare, clap"):
-        evaluate.main([*networks, "--data=set"])
-
-
-def test_data_that_are_no_data_set_are_named(runs, tmp_path):
-    networks = [f"--{model}={runs / model}" for model in ("cwae", "mcnn")]
-    with pytest.raises(DataError, match="no prepared data set"):
-        evaluate.main([*networks, f"--data={tmp_path}"])
 
 
 # bench

@@ -1,16 +1,22 @@
-"""Loading and judging networks, with networks that never trained."""
+"""Loading networks, and judging subjects whose numbers are known beforehand."""
+
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import CWAE, MCNN, MEL, NAMES, bursts, state_maker
+from judging import known_subject
+from judging import to_float as to_float_np
+from tiny import MEL, NAMES, bursts, state_maker
 
-from drumjax.audio.mel import mel_spectrogram
 from drumjax.errors import CheckpointError
+from drumjax.evals.embedding import log_mel_statistics
+from drumjax.evals.generation import Ears, generate, judge, largest_mix, orderings, same_mix
 from drumjax.evals.load import load_network, load_pair
 from drumjax.evals.pictures import CEILING, draw_contact_sheet, to_ceiling
-from drumjax.evals.reconstruction import Network, as_markdown, evaluate_chain
+from drumjax.evals.reconstruction import reconstruct
 from drumjax.models import cwae, mcnn
 from drumjax.models.objective import to_float
 from drumjax.training.checkpoint import Checkpoints
@@ -19,22 +25,6 @@ from drumjax.training.checkpoint import Checkpoints
 @pytest.fixture(scope="module")
 def source():
     return bursts(3, 6, 0)._replace(categories=NAMES)
-
-
-@pytest.fixture(scope="module")
-def encoder():
-    variables = jax.jit(lambda key: cwae.init(CWAE, key))(jax.random.key(0))
-    constants = cwae.fit(CWAE, [bursts(4, 4, 4, seed=1).audio])
-    factor = np.random.default_rng(0).standard_normal((3, 4, 4))
-    covariance = factor @ factor.transpose(0, 2, 1)
-    mean = np.arange(12.0).reshape(3, 4)
-    constants["latents"] = {"mean": jnp.float32(mean), "covariance": jnp.float32(covariance)}
-    return Network(CWAE, {**variables, "constants": constants})
-
-
-@pytest.fixture(scope="module")
-def vocoder():
-    return Network(MCNN, jax.jit(lambda key: mcnn.init(MCNN, key))(jax.random.key(1)))
 
 
 # Pictures
@@ -60,35 +50,6 @@ def test_contact_sheet_shows_categories_of_unequal_size_and_silence(tmp_path, so
         assert data.startswith(b"\x89PNG")
         sizes.append(int.from_bytes(data[16:20], "big"))  # width of the PNG in pixels
     assert sizes[0] > 1.5 * sizes[1]
-
-
-# The table
-
-
-def test_table_holds_the_means_of_the_sounds(encoder, vocoder, source):
-    target = np.asarray(mel_spectrogram(to_float(jnp.asarray(source.audio)), MEL))
-    through = jax.jit(lambda a, c: cwae.reconstruct(CWAE, encoder.variables, a, c)["mel"])
-    spoken = jax.jit(lambda m: mel_spectrogram(mcnn.generate(MCNN, vocoder.variables, m), MEL))
-    estimate = through(source.audio, source.category)
-    made = {"cwae": estimate, "mcnn": spoken(target), "chain": spoken(estimate)}
-    table = evaluate_chain(encoder, vocoder, source)
-    for stage, guess in made.items():
-        each = [
-            np.linalg.norm(a - b) / np.linalg.norm(a) for a, b in zip(target, guess, strict=True)
-        ]
-        kick, snare = np.mean(each[:3]), np.mean(each[3:])
-        assert list(table[stage]) == ["kick", "snare", "categories", "sounds"]  # no clap was given
-        assert table[stage]["kick"] == pytest.approx(kick, rel=1e-3)
-        assert table[stage]["snare"] == pytest.approx(snare, rel=1e-3)
-        assert table[stage]["categories"] == pytest.approx((kick + snare) / 2, rel=1e-3)
-        assert table[stage]["sounds"] == pytest.approx(np.mean(each), rel=1e-3)
-
-
-def test_table_for_people(source):
-    row = {"kick": 0.25, "snare": 0.5, "categories": 0.375, "sounds": 0.4166}
-    text = as_markdown({stage: row for stage in ("cwae", "mcnn", "chain")}, source).splitlines()
-    assert text[2] == "| kick | 3 | 2 | 0.250 | 0.250 | 0.250 |"
-    assert text[-1] == "| **mean of sounds** | 9 | 2 | 0.417 | 0.417 | 0.417 |"
 
 
 # From disk
@@ -118,7 +79,7 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize(("which", "index"), [("best", 0), ("latest", 1)])
 def test_network_comes_back_from_disk(runs, which, index):
     folder, states = runs
-    network = load_network(folder / "cwae", "cwae", which)
+    network = load_network(folder / "cwae", ("cwae",), which)
     assert network.config.categories == NAMES
     assert network.config.latents == 4
     expected = states["cwae"][index].variables
@@ -129,13 +90,14 @@ def test_network_comes_back_from_disk(runs, which, index):
 
 def test_pair_comes_back_from_disk(runs):
     first, second = load_pair(runs[0] / "cwae", runs[0] / "mcnn")
+    assert second is not None
     assert isinstance(first.config, cwae.CwaeConfig)
     assert isinstance(second.config, mcnn.McnnConfig)
     assert first.config.mel == second.config.mel
 
 
 def test_exchanged_directories_are_told(runs):
-    with pytest.raises(CheckpointError, match=r"holds a mcnn, not a cwae; .*--mcnn"):
+    with pytest.raises(CheckpointError, match=r"holds a mcnn, not a cwae or frame_wae; .*--mcnn"):
         load_pair(runs[0] / "mcnn", runs[0] / "cwae")
 
 
@@ -146,7 +108,158 @@ def test_networks_of_different_analyses_are_refused(runs):
 
 def test_directories_without_a_checkpoint_are_named(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere holds no checkpoints"):
-        load_network(tmp_path / "nowhere", "cwae")
+        load_network(tmp_path / "nowhere", ("cwae",))
     (tmp_path / "new" / "checkpoints").mkdir(parents=True)
     with pytest.raises(CheckpointError, match="no complete checkpoint yet"):
-        load_network(tmp_path / "new", "cwae")
+        load_network(tmp_path / "new", ("cwae",))
+
+
+# What comes back
+
+
+@pytest.fixture(scope="module")
+def heard(source):
+    ticks = []
+    made = reconstruct(known_subject(source), source, ticks.append)
+    assert sum(ticks) == len(source.names)
+    return made
+
+
+def test_silence_scores_one_and_the_sound_itself_nothing(heard, source):
+    for stage, score in (("inverter", 1.0), ("chain", 1.0), ("rendered", 0.0)):
+        row = heard.table[stage]["sc"]
+        assert row["sounds"]["mean"] == pytest.approx(score, abs=1e-5)
+        assert (row["sounds"]["sounds"], row["sounds"]["kits"]) == (len(source.names), 2)
+    np.testing.assert_allclose(heard.sounds["rendered"], to_float_np(source), atol=1e-6)
+
+
+def test_a_gain_is_the_error_of_the_mel(heard, source):
+    """Half of the mel is at SC 0.5, three quarters at 0.25; gain-matched, both at 0."""
+    row = heard.table["bottleneck"]["sc"]
+    assert row["categories"]["kick"]["mean"] == pytest.approx(0.5, abs=1e-5)
+    assert row["categories"]["snare"]["mean"] == pytest.approx(0.25, abs=1e-5)
+    assert (row["categories"]["snare"]["sounds"], row["categories"]["snare"]["kits"]) == (6, 2)
+    assert "clap" not in row["categories"]  # none was given
+    assert row["macro"] == pytest.approx((0.5 + 0.25) / 2, abs=1e-5)
+    assert row["sounds"]["mean"] == pytest.approx((3 * 0.5 + 6 * 0.25) / 9, abs=1e-5)
+    assert heard.table["bottleneck"]["sc_gain"]["sounds"]["mean"] == pytest.approx(0, abs=1e-3)
+
+
+def test_tails_are_told(heard):
+    """The bursts end in exact zeros; so do their copies, and silence."""
+    for stage in ("original", "inverter", "rendered"):
+        assert heard.table[stage]["ends_in_zeros"]["sounds"]["mean"] == 1.0
+    excess = heard.table["rendered"]["checkerboard_excess"]["sounds"]
+    assert excess["mean"] is None or excess["mean"] == pytest.approx(0, abs=1e-6)
+
+
+def test_without_an_encoder_the_inverter_alone_is_judged(source):
+    made = reconstruct(known_subject(source, encoder=False), source, lambda _: None)
+    assert set(made.table) == {"original", "inverter"}
+    assert made.codes is None
+
+
+# New sounds
+
+
+def test_a_mix_has_the_shares_of_another():
+    like = np.repeat([0, 1, 2], [1, 4, 2])
+    category = np.repeat([0, 1, 2], [10, 10, 10])
+    times = largest_mix(category, like)
+    assert times == 2.5  # 10 of category 1, where the other set has 4
+    rows = same_mix(category, like, times)
+    np.testing.assert_array_equal(np.bincount(category[rows]), [2, 10, 5])
+    assert len(set(rows.tolist())) == len(rows)
+    few = same_mix(category, like, 0.1)  # at least one of each
+    np.testing.assert_array_equal(np.bincount(category[few]), [1, 1, 1])
+
+
+def test_a_mix_does_without_categories_that_one_side_lacks():
+    like, category = np.repeat([0, 2], [2, 2]), np.repeat([0, 1], [4, 4])
+    rows = same_mix(category, like, largest_mix(category, like))
+    assert set(category[rows]) == {0}
+
+
+class Deaf(NamedTuple):
+    """Hears a kick in everything."""
+
+    seed: int = 0
+
+    def predict(self, sound):
+        return np.zeros(len(sound), np.int32)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """A generator that gives back its training sounds, and one that gives back two of them."""
+    train, held = bursts(40, 40, 40, seed=3), bursts(12, 12, 12, seed=4)
+    ears = Ears([log_mel_statistics(MEL, train.audio)], [Deaf()])
+    subject, options = known_subject(train), (0, 1, 2)
+    good = generate(subject, options, 40, 0, lambda _: None)
+    first = np.array([np.flatnonzero(train.category == c)[0] for c in good.category])
+    poor = good._replace(sound=to_float_np(train)[first])
+    make = functools.partial(
+        judge, held_out=held, train=train, ears=ears, rendered=None, is_training=True, seed=0
+    )
+    return [make(made, tick=lambda _: None) for made in (good, poor)]
+
+
+def sets_of(table):
+    return table["distances"]["log-mel statistics"]["sets"]
+
+
+def test_copies_are_found(judged):
+    assert judged[0]["copies"]["generated"]["mean"] == 1.0
+    assert judged[0]["copies"]["held_out"]["mean"] < 0.1
+
+
+def test_collapse_is_caught_by_recall_and_coverage_and_not_by_precision(judged):
+    good, poor = (sets_of(table)["generated"] for table in judged)
+    assert poor["recall"] < 0.2 < good["recall"]
+    assert poor["coverage"] < 0.7 * good["coverage"]
+    assert poor["precision"] > 0.8
+    variety = [table["diversity"]["vendi"]["generated"] for table in judged]
+    assert variety[1] < 0.5 * variety[0]
+
+
+def test_noise_is_farther_than_the_floor(judged):
+    table = judged[0]
+    sets = sets_of(table)
+    assert sets["noisy"]["kad"]["mean"] > sets["training"]["kad"]["high"]
+    assert table["orderings"]["noise_told"] == {"log-mel statistics": True}
+    assert table["orderings"]["as_real"] == {"log-mel statistics": True}
+    assert sets["noisy"]["sounds"] == sets["training"]["sounds"] == sets["generated"]["sounds"]
+
+
+def test_a_listener_that_hears_kicks_is_right_about_kicks(judged):
+    table = judged[0]["categories"]
+    ear = table["ears"]["classifier, seed 0"]
+    assert ear["generated"]["categories"]["kick"]["mean"] == 1.0
+    assert ear["generated"]["categories"]["snare"]["mean"] == 0.0
+    assert ear["generated"]["macro"]["mean"] == pytest.approx(1 / 3)
+    assert table["ratio"] == pytest.approx(1.0)
+    np.testing.assert_array_equal(table["confusion"]["generated"], [[40, 0, 0]] * 3)
+    nearest = table["ears"]["nearest training sound in log-mel statistics"]
+    assert nearest["generated"]["macro"]["mean"] == 1.0  # they are training sounds
+
+
+def distance(kad, half):
+    return {"kad": {"mean": kad, "low": kad - half, "high": kad + half}}
+
+
+def test_embeddings_contradict_each_other_only_beyond_the_floor():
+    def table(generated, reconstructed):
+        return {
+            "sets": {
+                "training": distance(0.0, 5.0),
+                "noisy": distance(90.0, 9.0),
+                "reconstructed": distance(reconstructed, 5.0),
+                "generated": distance(generated, 5.0),
+            }
+        }
+
+    near = orderings({"a": table(20.0, 23.0), "b": table(23.0, 20.0)})
+    assert near["order"]["a"] != near["order"]["b"]
+    assert near["agree"]
+    assert near["as_real"] == {"a": False, "b": False}
+    assert not orderings({"a": table(20.0, 40.0), "b": table(40.0, 20.0)})["agree"]

@@ -1,91 +1,156 @@
-"""How well known sounds come back: mel spectral convergence of each network and of both."""
+"""How well known sounds come back: through each network and through both, beside Griffin-Lim."""
 
-import functools
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
 from drumjax.audio.mel import mel_spectrogram
-from drumjax.audio.spectral_losses import spectral_convergence
+from drumjax.data.folder import take
 from drumjax.data.source import Source
-from drumjax.models import cwae, mcnn
-from drumjax.models.objective import Variables, mean_by_category, to_float
-from drumjax.training.sweep import sweep
+from drumjax.evals.checkerboard import checkerboard, tail
+from drumjax.evals.inversion import OWN, baselines, inversion_times
+from drumjax.evals.paired import mel_errors, sound_errors
+from drumjax.evals.subject import Subject
+from drumjax.evals.tables import by_category
+from drumjax.training.sweep import first_of_each
 
-STAGES = ("cwae", "mcnn", "chain")
+_FEW = 16  # sounds at a time that Griffin-Lim inverts
+CHUNK = 64  # sounds at a time: what a player's largest batch takes
+STAGES = {
+    "bottleneck": "the bottleneck alone: the mel of a sound's code, beside its own mel",
+    "inverter": "the inverter alone: true mels made sound, as it comes out of the network",
+    "chain": "the whole chain, raw: sound, code, mel, sound, as it comes out (NDM eq. 11)",
+    "rendered": "the whole chain as it is played: ended, faded, its peak at -0.1 dBFS",
+}
+TONAL = ("kick", "tom", "conga", "bongo")  # in the noise of the others lines are hidden
+_LATER = 0.1  # seconds after the original's end, from where on a sound should be silent
+
+Values = dict[str, np.ndarray]  # measure -> [n]
+Tick = Callable[[float], Any]  # told how many sounds' worth of work is done
 
 
-class Network(NamedTuple):
-    """A trained network: its frozen config, its variables, and what is known of its training."""
+class Heard(NamedTuple):
+    """What came back: measures and sounds by stage."""
 
-    config: Any  # CwaeConfig or McnnConfig
-    variables: Variables
-    about: Mapping[str, Any] = MappingProxyType({})  # "steps", "config", "data" of the run
+    table: dict[str, dict[str, Any]]  # stage -> measure -> see `tables.by_category`
+    sounds: dict[str, np.ndarray]  # "inverter", "chain", "rendered" -> float32 [n, samples]
+    codes: np.ndarray | None  # [n, d], if there is an encoder
 
 
-@functools.partial(jax.jit, static_argnames="configs")
-def chain_error(
-    configs: tuple[cwae.CwaeConfig, mcnn.McnnConfig],
-    variables: tuple[Variables, Variables],
-    audio: jax.Array,
-    category: jax.Array,
-) -> dict[str, jax.Array]:
-    """Spectral convergence (NDM eq. 11) of each sound, linear mel against the original's.
+def original(source: Source, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """Sounds as float32 [n, samples] within ±1."""
+    return source.audio[rows].astype(np.float32) / np.float32(32767)
+
+
+def to_mel(sound: np.ndarray, subject: Subject) -> np.ndarray:
+    """Linear mel [b, frames, mels] of sounds [b, samples]."""
+    return np.asarray(mel_spectrogram(jnp.asarray(sound), subject.mel))
+
+
+def reconstruct(subject: Subject, source: Source, tick: Tick) -> Heard:
+    """Send every sound through each stage of STAGES that the subject has, and measure.
+
+    Without an encoder the inverter is the only stage.
 
     Args:
-      configs: of the CWAE and of the MCNN.
-      variables: of both.
-      audio: [b, samples].
-      category: [b].
-
-    Returns:
-      "cwae" (mel through the bottleneck), "mcnn" (sound from the true mel), "chain" (sound from the
-      mel through the bottleneck), each [b].
+      subject: what is judged.
+      source: sounds, their categories being the subject's.
+      tick: called with the number of sounds done.
     """
-    mel = configs[0].mel
-    target = mel_spectrogram(to_float(audio), mel)
-    estimate = cwae.reconstruct(configs[0], variables[0], audio, category)["mel"]
-    generate = functools.partial(mcnn.generate, configs[1], variables[1])
+    values: dict[str, list[Values]] = {}
+    sounds: dict[str, list[np.ndarray]] = {}
+    codes = []
+    for start in range(0, len(source.names), CHUNK):
+        rows = slice(start, start + CHUNK)
+        target, lengths = original(source, rows), source.length[rows]
+        mel = to_mel(target, subject)
+        made = {"inverter": subject.invert(mel)}
+        if subject.encode is not None:
+            weights = subject.weights(source.category[rows])
+            z = subject.encode(target, weights)
+            decoded = subject.decode(z, weights)
+            made |= {"chain": subject.invert(decoded), "rendered": subject.render(z, weights)}
+            values.setdefault("bottleneck", []).append(mel_errors(mel, decoded))
+            codes.append(z)
+        values.setdefault("original", []).append(_lone(target, lengths, subject))
+        for stage, sound in made.items():
+            errors = sound_errors(target, sound, lengths, subject.mel)
+            values.setdefault(stage, []).append({**errors, **_lone(sound, lengths, subject)})
+            sounds.setdefault(stage, []).append(np.asarray(sound, np.float32))
+        tick(len(target))
+    return Heard(
+        _tables(values, source),
+        {stage: np.concatenate(parts) for stage, parts in sounds.items()},
+        np.concatenate(codes) if codes else None,
+    )
+
+
+def _lone(sound: np.ndarray, lengths: np.ndarray, subject: Subject) -> Values:
+    """Measures of sounds by themselves.
+
+    "checkerboard" in dB; "tail_dbfs" from 100 ms after the original's end on, and whether that is
+    exactly zero, "tail_zero"; "ends_in_zeros": the last hop, if the original is over by then. What
+    does not apply to a sound is NaN.
+    """
+    n, rate = sound.shape[1], subject.mel.sample_rate
+    starts = np.minimum(lengths + round(_LATER * rate), n)
+    last = n - subject.mel.hop_length
+    after, end = tail(sound, starts), tail(sound, np.full(len(sound), last))
     return {
-        "cwae": spectral_convergence(target, estimate),
-        "mcnn": spectral_convergence(target, mel_spectrogram(generate(target), mel)),
-        "chain": spectral_convergence(target, mel_spectrogram(generate(estimate), mel)),
+        "checkerboard": checkerboard(sound, lengths, rate),
+        "tail_dbfs": after["tail_dbfs"],
+        "tail_zero": np.where(starts < n, after["exact_zero"], np.nan),
+        "ends_in_zeros": np.where(lengths <= last, end["exact_zero"], np.nan),
     }
 
 
-def evaluate_chain(encoder: Network, vocoder: Network, source: Source) -> dict[str, dict]:
-    """Mean spectral convergence by stage.
+def _tables(values: dict[str, list[Values]], source: Source) -> dict[str, dict[str, Any]]:
+    whole = {
+        stage: {m: np.concatenate([np.asarray(p[m]) for p in parts]) for m in parts[0]}
+        for stage, parts in values.items()
+    }
+    tonal = np.isin(np.array(source.categories)[source.category], TONAL)
+    for stage in whole.keys() - {"original", "bottleneck"}:
+        excess = whole[stage]["checkerboard"] - whole["original"]["checkerboard"]
+        whole[stage]["checkerboard_excess"] = excess
+        whole[stage]["checkerboard_tonal"] = np.where(tonal, excess, np.nan)
+    return {
+        stage: {measure: by_category(v, source) for measure, v in whole[stage].items()}
+        for stage in ("original", *STAGES)
+        if stage in whole
+    }
+
+
+def compare_rivals(
+    subject: Subject, source: Source, per_category: int, timed: int, tick: Tick
+) -> dict[str, Any]:
+    """The inverter beside Griffin-Lim, from the same true mels, in quality and in time.
+
+    Args:
+      subject: what is judged.
+      source: sounds.
+      per_category: how many sounds of each.
+      timed: how many of them are timed, one by one.
+      tick: called with the number of sounds done.
 
     Returns:
-      {stage: {category: mean, ..., "categories": mean of those, "sounds": mean over the sounds}}
+      "quality": inverter -> measure -> see `tables.by_category`; "time": see `inversion_times`.
     """
-    configs = encoder.config, vocoder.config
-    variables = encoder.variables, vocoder.variables
-    values = sweep(functools.partial(chain_error, configs, variables), source, 32)
-    table = {}
-    for stage in STAGES:
-        rows = mean_by_category(values[stage], source.category, source.categories)
-        table[stage] = {
-            **rows,
-            "categories": float(np.mean(list(rows.values()))),
-            "sounds": float(values[stage].mean()),
-        }
-    return table
-
-
-def as_markdown(table: dict[str, dict], source: Source) -> str:
-    """The table for people: one row a category, with how many sounds and kits stand behind it."""
-    kits = np.array(source.kits)
-    labels = {"categories": "**mean of categories**", "sounds": "**mean of sounds**"}
-    lines = ["| category | sounds | kits | CWAE | MCNN | chain |", "|---|---|---|---|---|---|"]
-    for name in table["chain"]:
-        chosen = np.ones(len(kits), bool)
-        if name in source.categories:
-            chosen = source.category == source.categories.index(name)
-        label = labels.get(name, name)
-        cells = " | ".join(f"{table[stage][name]:.3f}" for stage in STAGES)
-        lines.append(f"| {label} | {chosen.sum()} | {len(set(kits[chosen]))} | {cells} |")
-    return "\n".join(lines)
+    few = take(source, first_of_each(source, per_category))
+    target = original(few)
+    mels = to_mel(target, subject)
+    quality = {}
+    for name, invert in ({OWN: subject.invert} | baselines(subject.mel)).items():
+        parts = []
+        for start in range(0, len(mels), _FEW):
+            parts.append(np.asarray(invert(mels[start : start + _FEW]), np.float32))
+            tick(len(parts[-1]))
+        made = np.concatenate(parts)
+        values = sound_errors(target, made, few.length, subject.mel)
+        values |= {"checkerboard": checkerboard(made, few.length, subject.mel.sample_rate)}
+        quality[name] = {measure: by_category(v, few) for measure, v in values.items()}
+    spread = np.linspace(0, len(mels) - 1, min(timed, len(mels))).astype(int)
+    times = inversion_times(mels[spread], subject.mel, subject.invert)
+    return {"quality": quality, "time": times}
