@@ -20,7 +20,7 @@ COMMANDS = {  # name: one line about it; `main(argv)` stands in drumjax/commands
     "kit": "make a kit, and new sounds for some of its pads",
     "humanise": "play a MIDI drum part, each hit a little different",
     "render": "make the sounds of a recipe again",
-    "evaluate": "measure how well held-out sounds come back",
+    "evaluate": "judge an instrument on real sounds, with a page to listen through",
     "bench": "time this machine at training and at playing",
 }
 

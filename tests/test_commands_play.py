@@ -143,14 +143,6 @@ def test_playing_an_instrument_imports_no_training_library(instruments, tmp_path
     assert not loaded & {"flax", "optax", "orbax", "scipy", "tensorflow_datasets"}
 
 
-def test_sample_wants_one_source_of_sound(play, capsys):
-    for flags in (["--cwae=a"], ["--cwae=a", "--mcnn=b"]):
-        with pytest.raises(SystemExit) as stop:
-            play("sample", "--output=out", *flags)
-        assert stop.value.code == 2
-        assert "either --instrument, or --cwae and --mcnn" in capsys.readouterr().err
-
-
 # vary and morph
 
 

@@ -186,7 +186,7 @@ def test_another_instrument_is_refused_or_adopted():
     own = tiny_instrument()
     assert check_instrument(recipe(), own, "x", False).to_dict() == recipe().to_dict()
     foreign = read(changed("instrument", {"identity": "0", "name": "big", "file": "b.s"}), "x")
-    with pytest.raises(InstrumentError, match=r"another instrument \('big', 'b\.s'\)"):
+    with pytest.raises(InstrumentError, match=r"made with the instrument 'big' \('b\.s', id"):
         check_instrument(foreign, own, "x", False)
     assert check_instrument(foreign, own, "x", True).instrument == describe(own)
 

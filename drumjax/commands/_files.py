@@ -7,15 +7,18 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from drumjax.errors import ConfigError, DataError
+from drumjax.instruments import factory, is_inside
 
 if TYPE_CHECKING:
+    from drumjax.play.instrument import Instrument
     from drumjax.play.recipe import Recipe, Sound
     from drumjax.play.runtime import Player
 
@@ -128,7 +131,8 @@ def check_instrument(path: Path) -> Path:
     """Where an instrument is to go, and its encoder beside it, before minutes are spent.
 
     Raises:
-      ConfigError: no name of an instrument, no folder, or a file that is no instrument is there.
+      ConfigError: no name of an instrument, no folder, a file that is no instrument is there, or
+        the factory instrument.
       DataError: the folder could not be written to.
     """
     from drumjax.play.instrument import encoder_path, is_ours
@@ -136,6 +140,12 @@ def check_instrument(path: Path) -> Path:
     good = path.suffix == ".safetensors" and not path.stem.endswith(".encoder")
     if not (good and path.absolute().parent.is_dir()):
         raise ConfigError(f"--output={path} must be NAME.safetensors in a folder that is there.")
+    for file in (path, encoder_path(path)):
+        if is_inside(file):
+            raise ConfigError(
+                f"{path} lies beside the factory instrument, where nothing is written; name a new "
+                "instrument with --output=NAME.safetensors."
+            )
     check_folder(str(path.parent))
     for file in (path, encoder_path(path)):
         if file.exists() and not is_ours(file):
@@ -143,10 +153,31 @@ def check_instrument(path: Path) -> Path:
     return path
 
 
-def open_player(path: str) -> "Player":
-    """A player of an instrument file, with the compilation cache on.
+def instrument_path(path: str | None) -> Path:
+    """The file of an --instrument: the one that is named, or the factory instrument if none is.
 
     Raises:
+      ConfigError: the name is empty, as that of a variable that is not set.
+      InstrumentError: this installation lacks the factory instrument.
+    """
+    if path is None:
+        return factory()
+    if not path:
+        raise ConfigError(
+            "The name of the instrument is empty; give a file, or leave the flag out for the "
+            "factory instrument."
+        )
+    return Path(path)
+
+
+def open_player(path: str | None) -> "Player":
+    """A player of an instrument file, with the compilation cache on.
+
+    Args:
+      path: see `instrument_path`.
+
+    Raises:
+      ConfigError: see `instrument_path`.
       InstrumentError: the file cannot be used.
     """
     from drumjax.play.cache import use_cache
@@ -154,7 +185,53 @@ def open_player(path: str) -> "Player":
     from drumjax.play.runtime import Player
 
     use_cache()
-    return Player(load_instrument(path))
+    return Player(load_instrument(instrument_path(path)))
+
+
+def open_networks(cwae: str, mcnn: str | None, which: str) -> "Player":
+    """A player of an instrument that is put together in memory, with the compilation cache on.
+
+    Args:
+      cwae: the --workdir of a CWAE or frame WAE.
+      mcnn: that of an MCNN; None if sound is made without one.
+      which: "best" or "latest" checkpoint.
+
+    Raises:
+      CheckpointError: a run cannot be read, or the two do not go together.
+      ConfigError: the MCNN is of a kind that no player plays.
+    """
+    from drumjax.play.cache import use_cache
+    from drumjax.play.runtime import Player
+
+    use_cache()
+    return Player(build(cwae, mcnn, which))
+
+
+def build(
+    cwae: str,
+    mcnn: str | None,
+    which: str,
+    name: str = "untitled",
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> "Instrument":
+    """An instrument of trained networks, without controls.
+
+    Args:
+      cwae, mcnn, which: see `open_networks`, errors, too.
+      name: what musicians call it.
+      about: words on the training sounds for its provenance: "licence", "credits".
+    """
+    from drumjax.evals.load import load_pair
+    from drumjax.models.mcnn import as_played
+    from drumjax.play.instrument import build_instrument
+
+    model, vocoder = load_pair(cwae, mcnn, which)
+    provenance = {**about, model.about["config"]["model"]: model.about}
+    if vocoder is None:
+        return build_instrument(model.config, model.variables, None, None, name, provenance)
+    provenance["mcnn"] = vocoder.about
+    inverter = as_played(vocoder.config, vocoder.variables)
+    return build_instrument(model.config, model.variables, *inverter, name, provenance)
 
 
 def load_recipe(path: str | Path) -> "Recipe":

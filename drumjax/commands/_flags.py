@@ -34,7 +34,7 @@ def new_parser(name: str, description: str, examples: Sequence[str]) -> argparse
     return argparse.ArgumentParser(
         prog=f"drumjax {name}",
         description=description,
-        epilog="\n".join(["examples:", *(f"  drumjax {name} {line}" for line in examples)]),
+        epilog="\n".join(["examples:", *(f"  drumjax {name} {x}".rstrip() for x in examples)]),
         formatter_class=_Formatter,
     )
 
@@ -62,9 +62,11 @@ def parse(p: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace
 
 
 def add_instrument(p: argparse.ArgumentParser) -> None:
-    """--instrument."""
+    """--instrument; `_files.open_player` and `_files.instrument_path` say what None means."""
     p.add_argument(
-        "--instrument", required=True, metavar="FILE", help="what plays, NAME.safetensors"
+        "--instrument",
+        metavar="FILE",
+        help="what plays, NAME.safetensors (the factory instrument, which comes with drumjax)",
     )
 
 

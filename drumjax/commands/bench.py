@@ -191,6 +191,11 @@ def _play(args: argparse.Namespace) -> dict[str, Any]:
     say("preparing the networks")
     given = args.instrument
     instrument = load_instrument(given) if given else networks.random_instrument()
+    if not {"cwae", "mcnn"} <= set(instrument.meta):
+        raise ConfigError(
+            f"{given} is no CWAE with an MCNN, which the rivals are built from; leave out "
+            "--instrument to race networks of the paper's sizes."
+        )
     if not args.no_start:
         say("starting processes")
         result["start"] = start.measure_start(instrument)

@@ -1,6 +1,7 @@
 """`drumjax evaluate`: how good an instrument is, measured, and on a page to listen through."""
 
 import argparse
+import functools
 import importlib.util
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -30,12 +31,12 @@ def parser() -> argparse.ArgumentParser:
         "gets report.json, report.md and report.html, a page to listen through. Needs the extra "
         "'train'; some 5 minutes for 230 sounds.",
         [
-            "--instrument=studio.safetensors --data=data/mine --output=out/report",
-            "--instrument=studio.safetensors --data=~/my_kits --output=out/report --quick",
+            "--data=~/my_kits --output=out/report",
+            "--instrument=studio.safetensors --data=data/mine --output=out/report --quick",
             "--cwae=runs/cwae --mcnn=runs/mcnn --data=data/mine --output=out/report",
         ],
     )
-    p.add_argument("--instrument", metavar="FILE", help="what is judged, NAME.safetensors")
+    _flags.add_instrument(p)
     p.add_argument(
         "--cwae", metavar="DIR", help="or the work directory of a trained CWAE or frame WAE"
     )
@@ -76,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     p = parser()
     args = p.parse_args(_flags.underscored(argv))
-    if bool(args.instrument) == bool(args.cwae) or (args.mcnn and not args.cwae):
+    if (args.instrument is not None and args.cwae) or (args.mcnn and not args.cwae):
         p.error("give --instrument, or --cwae with or without --mcnn")
     _flags.check_seed(args.seed)
     if args.count is not None:
@@ -87,8 +88,11 @@ def main(argv: Sequence[str]) -> int:
     from drumjax.evals.report import summary, write_report
     from drumjax.evals.run import evaluate
 
-    player = _files.open_player(args.instrument) if args.instrument else _of_networks(args)
-    paths = filter(None, (args.instrument, args.cwae, args.mcnn))
+    if args.cwae is None:
+        player = _files.open_player(args.instrument)
+    else:
+        player = _files.open_networks(args.cwae, args.mcnn, args.checkpoint)
+    paths = filter(None, (player.instrument.path, args.cwae, args.mcnn))
     name = " and ".join(_files.shown(Path(path).absolute().name) for path in paths)
     subject = subject_of(player, name)
     data = str(Path(args.data).expanduser())  # shells leave the ~ in --data=~/kits alone
@@ -133,32 +137,17 @@ def _reading(items: Iterable[Any], total: int) -> Iterable[Any]:
     return tqdm(items, "reading", total, unit=" files", disable=None, leave=False)
 
 
-def _of_networks(args: argparse.Namespace) -> "Player":
-    """A player of an instrument that is put together in memory."""
-    from drumjax.evals.load import load_pair
-    from drumjax.play.cache import use_cache
-    from drumjax.play.instrument import build_instrument
-    from drumjax.play.runtime import Player
-
-    use_cache()
-    model, mcnn = load_pair(args.cwae, args.mcnn, args.checkpoint)
-    about = {model.about["config"]["model"]: model.about}
-    if mcnn is None:
-        return Player(build_instrument(model.config, model.variables, provenance=about))
-    about["mcnn"] = mcnn.about
-    networks = model.config, model.variables, mcnn.config, mcnn.variables
-    return Player(build_instrument(*networks, provenance=about))
-
-
 def subject_of(player: "Player", name: str) -> "Subject":
     """What `drumjax.evals` judges of an instrument."""
     from drumjax.evals.subject import Subject
     from drumjax.play.controls import draw_codes
     from drumjax.play.gaussian import gaussian_of
     from drumjax.play.instrument import encoder_path
+    from drumjax.play.refine import STEPS
 
     instrument = player.instrument
     beside = instrument.path is not None and encoder_path(instrument.path).is_file()
+    encodes = beside or instrument.has_encoder
 
     def standardise(z: np.ndarray, category: np.ndarray) -> np.ndarray:
         rows = [gaussian_of(instrument, int(c)).whiten(x) for x, c in zip(z, category, strict=True)]
@@ -176,7 +165,8 @@ def subject_of(player: "Player", name: str) -> "Subject":
         invert=player.invert,
         render=player.render,
         draw=lambda category, count, seed: draw_codes(instrument, category, count, seed),
-        encode=player.encode if beside or instrument.has_encoder else None,
+        encode=player.encode if encodes else None,
+        refine=functools.partial(player.encode, refine=STEPS) if encodes else None,
         standardise=standardise,
         about={
             "identity": instrument.identity,

@@ -69,19 +69,10 @@ def main(argv: Sequence[str]) -> int:
     name = args.name or output.stem
     if not (name.isprintable() and len(name) <= 200):
         raise ConfigError("--name must be at most 200 characters that can be printed.")
-    from drumjax.evals.load import load_pair
-    from drumjax.models.mcnn import as_played
-    from drumjax.play.instrument import build_instrument, save_instrument
+    from drumjax.play.instrument import save_instrument
 
-    model, mcnn = load_pair(args.cwae, args.mcnn, args.checkpoint)
-    provenance = {"licence": args.licence, "credits": args.credits}
-    provenance[model.about["config"]["model"]] = model.about
-    if mcnn:
-        provenance["mcnn"] = mcnn.about
-    inverter = as_played(mcnn.config, mcnn.variables) if mcnn else (None, None)
-    instrument = build_instrument(
-        model.config, model.variables, *inverter, name=name, provenance=provenance
-    )
+    words = {"licence": args.licence, "credits": args.credits}
+    instrument = _files.build(args.cwae, args.mcnn, args.checkpoint, name, words)
     if not args.no_controls:
         from drumjax.play.attributes import fit_controls
         from drumjax.play.cache import use_cache

@@ -29,9 +29,8 @@ def parser() -> argparse.ArgumentParser:
         "is replaced if drumjax made it, and else refused. The loop holds its recipe (a plain one "
         "has it in a .json beside it), and as --kit is played as it was, but for the flags given.",
         [
-            "--instrument=studio.safetensors --midi=groove.mid --output=loop.wav",
-            "--instrument=studio.safetensors --midi=groove.mid --kit=out/kit/kit.json --amount=0.3 "
-            "--profile=daw --output=loop.wav",
+            "--midi=groove.mid --output=loop.wav",
+            "--midi=groove.mid --kit=out/kit/kit.json --amount=0.3 --profile=daw --output=loop.wav",
         ],
     )
     _flags.add_instrument(p)

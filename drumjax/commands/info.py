@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drumjax.commands import _flags
+from drumjax.commands import _files, _flags
 from drumjax.errors import ConfigError, DrumjaxError
 
 if TYPE_CHECKING:
@@ -26,9 +26,14 @@ def parser() -> argparse.ArgumentParser:
         "info",
         "Say what an instrument file holds, after checking its SHA-256: categories, networks, "
         "controls, where its sounds come from and under which licence.",
-        ["studio.safetensors", "studio.safetensors --sweep"],
+        ["", "mine.safetensors", "mine.safetensors --sweep"],
     )
-    p.add_argument("file", metavar="FILE", help="an instrument, NAME.safetensors")
+    p.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="an instrument, NAME.safetensors (the factory instrument)",
+    )
     p.add_argument(
         "--sweep",
         action="store_true",
@@ -43,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     from drumjax.play.instrument import load_instrument
 
-    instrument = load_instrument(args.file)
+    instrument = load_instrument(_files.instrument_path(args.file))
     if args.sweep:
         print(sweep(instrument))
         return 0
@@ -133,7 +138,7 @@ def _networks(instrument: "Instrument") -> Iterator[tuple[str, str]]:
         channels = "-".join(map(str, v["channels"]))
         yield "MCNN", f"{v['heads']} heads, channels {channels}, {sizes['mcnn']:.1f} M numbers"
     if p := meta.get("phase"):
-        yield "sound", f"from the spectrogram's phase gradient, {p['rounds']} rounds"
+        yield "waveform", f"from the spectrogram's phase gradient, {p['rounds']} rounds"
 
 
 def _controls(instrument: "Instrument") -> Iterator[tuple[str, str]]:

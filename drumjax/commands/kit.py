@@ -30,12 +30,10 @@ def parser() -> argparse.ArgumentParser:
         "to those that --lock keeps. " + _flags.OVERWRITES + " A kit.json, .sfz "
         "or .h2drumkit of that name is replaced if drumjax made it, and else refused.",
         [
-            "--instrument=studio.safetensors --seed=7 --output=out/kit",
-            "--instrument=studio.safetensors --seed=8 --lock=kick,snare --recipe=out/kit/kit.json "
-            "--output=out/kit8",
-            "--instrument=studio.safetensors --reroll=snare_02 --output=out/kit",
-            "--instrument=studio.safetensors --pads=kick,kick,snare,clap --format=wav,sfz "
-            "--profile=daw --output=out/four",
+            "--seed=7 --output=out/kit",
+            "--seed=8 --lock=kick,snare --recipe=out/kit/kit.json --output=out/kit8",
+            "--reroll=snare_02 --output=out/kit",
+            "--pads=kick,kick,snare,clap --format=wav,sfz --profile=daw --output=out/four",
         ],
     )
     _flags.add_instrument(p)

@@ -39,13 +39,14 @@ def parser() -> argparse.ArgumentParser:
     p = _flags.new_parser(
         "learn-control",
         "Make a control from a folder of your own sounds that share a quality, such as dusty: it "
-        "moves any sound towards them. Needs the instrument's encoder file. Some 30 sounds make a "
+        "moves any sound towards them. It goes into a new instrument, --output; the factory "
+        "instrument stays as it is. Needs the instrument's encoder file. Some 30 sounds make a "
         "good control, a few a vague one; the report says how well it tells the sounds apart. "
         "Moved by 1, the control takes a sound as far as your examples lie from the others, or 3 "
         "standard deviations if that is less.",
         [
-            "--instrument=studio.safetensors --name=dusty --examples=dusty/ \\\n"
-            "    --against=clean/ --output=mine.safetensors"
+            "--name=dusty --examples=dusty/ --output=mine.safetensors",
+            "--name=dusty --examples=dusty/ --against=clean/ --output=mine.safetensors",
         ],
     )
     _flags.add_instrument(p)
@@ -75,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace --output if it is there; without --output, the instrument itself",
+        help="replace --output if it is there; without --output, the --instrument itself",
     )
     return p
 
@@ -86,7 +87,8 @@ def main(argv: Sequence[str]) -> int:
     for flag in ("examples", "against", "output"):
         if getattr(args, flag) == "":
             raise ConfigError(f"--{flag}= is empty; write a name after it.")
-    output = _output(args.instrument, args.output, args.overwrite)
+    source = _files.instrument_path(args.instrument)
+    output = _output(source, args.output, args.overwrite)
     from drumjax.play.cache import use_cache
     from drumjax.play.controls import STEP, with_controls
     from drumjax.play.gaussian import category_weights
@@ -94,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
     from drumjax.play.learn import learn
     from drumjax.play.runtime import Player
 
-    instrument = load_instrument(args.instrument, encoder=True)
+    instrument = load_instrument(source, encoder=True)
     _check_name(args.name, instrument)
     if args.category is not None:
         category_weights(instrument, args.category)
@@ -122,17 +124,20 @@ def main(argv: Sequence[str]) -> int:
     )
     written = save_instrument(fuller, output, instrument.meta["precision"])
     print(report(args.name, examples, against, learnt))
-    print(f"It is in {' and '.join(map(str, written))}: move it with --set={args.name}=1.")
+    print(
+        f"It is in {' and '.join(map(str, written))}: move it with --instrument={output} "
+        f"--set={args.name}=1."
+    )
     return 0
 
 
-def _output(instrument: str, output: str | None, overwrite: bool) -> Path:
+def _output(instrument: Path, output: str | None, overwrite: bool) -> Path:
     """The file to write, after a look at it and at the encoder's that goes beside it."""
     from drumjax.play.instrument import encoder_path
 
     if output is None and not overwrite:
         raise ConfigError("Name the new instrument with --output=NAME.safetensors.")
-    path = _files.check_instrument(Path(output or instrument))
+    path = _files.check_instrument(Path(output) if output else instrument)
     for file in (path, encoder_path(path)):
         if file.exists() and not overwrite:
             raise ConfigError(f"{file} exists; choose another --output or add --overwrite.")

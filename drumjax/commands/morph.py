@@ -20,9 +20,9 @@ def parser() -> argparse.ArgumentParser:
         "the instrument hears them. Between a kick and a snare lie hybrids of both. "
         + _flags.OVERWRITES,
         [
-            "--instrument=studio.safetensors --from=kick.wav --to=tom.wav --output=out/morph",
-            "--instrument=studio.safetensors --from=a.wav --to=b.wav --from_category=clap "
-            "--to_category=snare --steps=16 --curve=spherical --output=out/morph",
+            "--from=kick.wav --to=tom.wav --output=out/morph",
+            "--from=a.wav --to=b.wav --from_category=clap --to_category=snare --steps=16 "
+            "--curve=spherical --output=out/morph",
         ],
     )
     _flags.add_instrument(p)

@@ -21,14 +21,13 @@ def parser() -> argparse.ArgumentParser:
         "render",
         "Make the sounds of a recipe again, byte for byte: of a kit.json, or of a WAV that drumjax "
         "made, which holds its own (a plain one has it in a .json beside it). A loop holds the "
-        "recipe of its drum part, which 'drumjax humanise' plays again. Flags of shape apply to "
-        "all sounds; they and those of form change what the recipe says. " + _flags.OVERWRITES,
+        "recipe of its drum part, which 'drumjax humanise' plays again. A recipe belongs to the "
+        "instrument that it was made with. Flags of shape apply to all sounds; they and those of "
+        "form change what the recipe says. " + _flags.OVERWRITES,
         [
-            "--instrument=studio.safetensors --recipe=drumjax_snare_03.wav --output=out/again",
-            "--instrument=studio.safetensors --recipe=kit.json --rate=48000 --bits=24 "
-            "--output=out/hifi",
-            "--instrument=studio.safetensors --recipe=drumjax_tom_01.wav --pitch=-5 "
-            "--output=low_tom.wav",
+            "--recipe=drumjax_snare_03.wav --output=out/again",
+            "--recipe=kit.json --rate=48000 --bits=24 --output=out/hifi",
+            "--recipe=drumjax_tom_01.wav --pitch=-5 --output=low_tom.wav",
         ],
     )
     _flags.add_instrument(p)

@@ -1,4 +1,4 @@
-"""`drumjax sample`: new drum sounds from an instrument, or from two trained networks."""
+"""`drumjax sample`: new drum sounds from an instrument, or from trained networks."""
 
 import argparse
 import importlib.util
@@ -29,16 +29,18 @@ def parser() -> argparse.ArgumentParser:
         "--cwae and --mcnn belong to those networks: an instrument's file rounds their numbers, "
         "which makes it another instrument. " + _flags.OVERWRITES,
         [
-            "--instrument=studio.safetensors --category=snare --output=out/snares",
-            "--instrument=studio.safetensors --category=kick=0.7,snare=0.3 --output=out/hybrids",
-            "--instrument=studio.safetensors --set=brightness=+1.5,decay=-1 --profile=daw "
-            "--output=out/bright",
+            "--category=snare --output=out/snares",
+            "--category=kick=0.7,snare=0.3 --count=4 --output=out/hybrids",
+            "--set=brightness=+1.5,decay=-1 --profile=daw --output=out/bright",
+            "--instrument=mine.safetensors --output=out/mine",
             "--cwae=runs/cwae --mcnn=runs/mcnn --category=all --count=4 --output=out/run",
         ],
     )
-    p.add_argument("--instrument", metavar="FILE", help="what plays, NAME.safetensors")
-    p.add_argument("--cwae", metavar="DIR", help="or the work directory of a trained CWAE")
-    p.add_argument("--mcnn", metavar="DIR", help="and that of a trained MCNN")
+    _flags.add_instrument(p)
+    p.add_argument(
+        "--cwae", metavar="DIR", help="or the work directory of a trained CWAE or frame WAE"
+    )
+    p.add_argument("--mcnn", metavar="DIR", help="and that of a trained MCNN, if any")
     p.add_argument(
         "--category",
         default="all",
@@ -65,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "--set",
         metavar="CONTROLS",
         help="move controls, in standard deviations: brightness=+1.5,a1=-0.5 "
-        "('drumjax info FILE' names them)",
+        "('drumjax info' names them)",
     )
     p.add_argument("--no_sheet", action="store_true", help=f"draw no {SHEET}")
     p.add_argument(
@@ -82,8 +84,9 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     p = parser()
     args = _flags.parse(p, argv)
-    if bool(args.instrument) == bool(args.cwae or args.mcnn) or bool(args.cwae) != bool(args.mcnn):
-        p.error("give either --instrument, or --cwae and --mcnn")
+    own, cwae, mcnn = (x is not None for x in (args.instrument, args.cwae, args.mcnn))
+    if (own and cwae) or (mcnn and not cwae):
+        p.error("give --instrument, or --cwae with or without --mcnn")
     _flags.check_count("count", args.count, 1)
     _flags.check_seed(args.seed)
     if not 0.0 <= args.temperature <= 10.0:
@@ -92,7 +95,10 @@ def main(argv: Sequence[str]) -> int:
     folder = _files.check_folder(args.output)
     from drumjax.play.recipe import Recipe, describe
 
-    player = _files.open_player(args.instrument) if args.instrument else _of_networks(args)
+    if cwae:
+        player = _files.open_networks(args.cwae, args.mcnn, args.checkpoint)
+    else:
+        player = _files.open_player(args.instrument)
     categories = _categories(args.category, player.categories)
     moves = _flags.parse_numbers("set", args.set) if args.set is not None else {}
     groups = [_sounds(player, args, category, moves, shape) for category in categories]
@@ -109,19 +115,6 @@ def main(argv: Sequence[str]) -> int:
     if not args.no_sheet:
         _draw_sheet(player, groups, folder)
     return 0
-
-
-def _of_networks(args: argparse.Namespace) -> "Player":
-    """A player of an instrument that is put together in memory."""
-    from drumjax.evals.load import load_pair
-    from drumjax.play.cache import use_cache
-    from drumjax.play.instrument import build_instrument
-    from drumjax.play.runtime import Player
-
-    use_cache()
-    encoder, vocoder = load_pair(args.cwae, args.mcnn, args.checkpoint)
-    networks = encoder.config, encoder.variables, vocoder.config, vocoder.variables
-    return Player(build_instrument(*networks))
 
 
 def _categories(text: str, known: Sequence[str]) -> list["Category"]:

@@ -22,9 +22,8 @@ def parser() -> argparse.ArgumentParser:
         "second counts. drumjax_NAME_00.wav is the sound itself as the instrument hears it. "
         + _flags.OVERWRITES,
         [
-            "--instrument=studio.safetensors --input=my_snare.wav --output=out/snares",
-            "--instrument=studio.safetensors --input=thud.wav --category=kick --amount=0.6 "
-            "--count=32 --output=out/thuds",
+            "--input=my_snare.wav --output=out/snares",
+            "--input=thud.wav --category=kick --amount=0.6 --count=32 --output=out/thuds",
         ],
     )
     _flags.add_instrument(p)
@@ -105,6 +104,7 @@ def encode_file(player: "Player", path: str, asked: str | None) -> tuple[np.ndar
       DrumjaxError: the file, the category or the encoder cannot be used.
     """
     from drumjax.play.recipe import weights_of
+    from drumjax.play.refine import STEPS
     from drumjax.play.source_sound import error_of, named_category, read_source
 
     if asked is None:
@@ -119,7 +119,7 @@ def encode_file(player: "Player", path: str, asked: str | None) -> tuple[np.ndar
     if category is None or (asked is None and category not in player.categories):
         category, how = _nearest(player, source.audio)
     weights = weights_of(category, player.categories)
-    z = player.encode(source.audio, weights)
+    z = player.encode(source.audio, weights, refine=STEPS)
     error = error_of(player, source.audio, z, weights)
     print(
         f"{name} is taken for {_in_words(category)} {how}; the instrument renders it with a "

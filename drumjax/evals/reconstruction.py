@@ -22,6 +22,7 @@ STAGES = {
     "bottleneck": "the bottleneck alone: the mel of a sound's code, beside its own mel",
     "inverter": "the inverter alone: true mels made sound, as it comes out of the network",
     "chain": "the whole chain, raw: sound, code, mel, sound, as it comes out (NDM eq. 11)",
+    "refined": "the whole chain, raw, from codes that gradient steps have brought nearer",
     "rendered": "the whole chain as it is played: ended, faded, its peak at -0.1 dBFS",
 }
 TONAL = ("kick", "tom", "conga", "bongo")  # in the noise of the others lines are hidden
@@ -74,6 +75,10 @@ def reconstruct(subject: Subject, source: Source, tick: Tick) -> Heard:
             made |= {"chain": subject.invert(decoded), "rendered": subject.render(z, weights)}
             values.setdefault("bottleneck", []).append(mel_errors(mel, decoded))
             codes.append(z)
+            if subject.refine is not None:
+                made["refined"] = subject.invert(
+                    subject.decode(subject.refine(target, weights), weights)
+                )
         values.setdefault("original", []).append(_lone(target, lengths, subject))
         for stage, sound in made.items():
             errors = sound_errors(target, sound, lengths, subject.mel)

@@ -11,6 +11,7 @@ STAGES = {
     "bottleneck": "mel of the code",
     "inverter": "inverter, true mels",
     "chain": "whole chain, raw",
+    "refined": "whole chain, raw, codes refined",
     "rendered": "whole chain, as played",
 }
 _SETS = {
@@ -107,14 +108,17 @@ def headlines(numbers: Numbers) -> Iterator[Headline]:
 def _chain_lines(table: Numbers) -> Iterator[Headline]:
     if "chain" in table:
         row = table["chain"]["sc"]
+        scores = {s: t["sc"]["sounds"]["mean"] for s, t in table.items() if "sc" in t}
+        means = {stage: number(value) for stage, value in scores.items()}
+        refined = f"codes refined {means['refined']}; " if "refined" in means else ""
         yield Headline(
             "Whole chain, raw: mel SC",
             ranged(row["sounds"]),
             "How far held-out sounds are from themselves after code, mel and inverter, as the "
             "network's output comes (NDM eq. 11): 0 is perfect, silence scores 1.",
             f"mean of the categories {number(row['macro'])}; gain-matched "
-            f"{number(table['chain']['sc_gain']['sounds']['mean'])}; as played "
-            f"{number(table['rendered']['sc']['sounds']['mean'])}; {_counted(row['sounds'])}. "
+            f"{number(table['chain']['sc_gain']['sounds']['mean'])}; {refined}as played "
+            f"{means['rendered']}; {_counted(row['sounds'])}. "
             "The Neural Drum Machine's published demos: 0.64.",
         )
     row = table["inverter"]["sc"]

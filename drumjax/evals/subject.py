@@ -26,6 +26,7 @@ class Subject(NamedTuple):
     render: Callable[[Array, Array], Array]  # z, weights -> sound as a musician gets it
     draw: Callable[[int, int, int], Array]  # category, count, seed -> codes as `sample` draws them
     encode: Callable[[Array, Array], Array] | None = None  # audio [b, samples], weights -> z
+    refine: Callable[[Array, Array], Array] | None = None  # as encode, with gradient steps after it
     standardise: Callable[[Array, Array], Array] | None = None  # z [n, d], category [n] -> [n, d]
     about: Mapping[str, Any] = MappingProxyType({})  # provenance and sizes, JSON-able
 

@@ -241,9 +241,8 @@ def check_instrument(recipe: Recipe, instrument: Instrument, source: str, any_on
     if recipe.instrument.get("identity") != own["identity"]:
         if not any_one:
             raise InstrumentError(
-                f"{source} belongs to another instrument ({recipe.instrument.get('name')!a}, "
-                f"{recipe.instrument.get('file')!a}) than {instrument.path}; give that one, or "
-                "--any_instrument to hear it through this one."
+                f"{source} was made with {_who(recipe.instrument)}, and this is {_who(own)}; name "
+                "that file with --instrument, or add --any_instrument to hear it through this one."
             )
         recipe = dataclasses.replace(recipe, instrument=own)
     known = instrument.categories
@@ -260,6 +259,13 @@ def check_instrument(recipe: Recipe, instrument: Instrument, source: str, any_on
                 f"instrument takes {instrument.latents}."
             )
     return recipe
+
+
+def _who(about: Mapping[str, Any]) -> str:
+    """An instrument as a recipe tells of it: its name, its file, the start of its identity."""
+    name, file, identity = (_brief(about.get(key)) for key in ("name", "file", "identity"))
+    place = "of no file" if about.get("file") is None else file
+    return f"the instrument {name} ({place}, identity {identity.strip(chr(39))[:8]})"
 
 
 def _parse(document: Any, source: str) -> Any:

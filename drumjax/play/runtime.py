@@ -12,6 +12,7 @@ from drumjax.audio import phase
 from drumjax.audio.filters import keep_audible
 from drumjax.errors import ConfigError, InstrumentError
 from drumjax.play import finish, heads, networks
+from drumjax.play import refine as refining
 from drumjax.play.gaussian import category_weights
 from drumjax.play.instrument import Instrument, load_instrument
 from drumjax.play.plan import Plan
@@ -128,8 +129,17 @@ class Player:
         made = _buckets(lambda m, _: np.asarray(_raw(self.plan, self._inverter, m)), rows, blank)
         return made if mel.ndim == 3 else made[0]
 
-    def encode(self, audio: Any, category: Any) -> np.ndarray:
-        """Sound [samples] or [b, samples] at the instrument's rate -> code z [d] or [b, d].
+    def encode(self, audio: Any, category: Any, refine: int = 0) -> np.ndarray:
+        """Find the codes of sounds.
+
+        Args:
+          audio: [samples] or [b, samples] at the instrument's rate.
+          category: as for `render`.
+          refine: gradient steps through the decoder that mend the encoder's guess; some tens of
+            milliseconds each. `refine.STEPS` are enough.
+
+        Returns:
+          z [d] or [b, d].
 
         Raises:
           InstrumentError: the encoder's file is not beside the instrument.
@@ -142,11 +152,15 @@ class Player:
         if self._encoder is None:
             self._encoder = jax.device_put(self._load_encoder())
         rows = np.atleast_2d(audio)
-        z = _buckets(self._encode_bucket, rows, self.weights(category, len(rows)))
+        run = functools.partial(self._encode_bucket, steps=refine)
+        z = _buckets(run, rows, self.weights(category, len(rows)))
         return z if audio.ndim == 2 else z[0]
 
-    def _encode_bucket(self, audio: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return np.asarray(_encode(self.plan, self._encoder, audio, weights))
+    def _encode_bucket(self, audio: np.ndarray, weights: np.ndarray, steps: int) -> np.ndarray:
+        z = _encode(self.plan, self._encoder, audio, weights)
+        if steps:
+            z = refining.refine(self.plan, self._decoder, audio, z, weights, steps)
+        return np.asarray(z)
 
     def _load_encoder(self) -> Any:
         instrument = self.instrument
