@@ -37,10 +37,10 @@ VARIANTS = {
         **AUGMENT,
         **SHORT,
         "data.per_category": 4,
-        "train.steps": 4000,
+        "train.steps": 2500,
         "train.warmup": 50,
-        "train.validate_every": 400,
-        "train.checkpoint_every": 400,
+        "train.validate_every": 500,
+        "train.checkpoint_every": 500,
     },
     # What each idea is worth: --config=configs/frame_wae.py:small+latents64
     "latents64": {"frame_wae.latents": 64},

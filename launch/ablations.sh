@@ -13,6 +13,7 @@ data=${data:-runs/quickstart/data}
 base=${base:-small}            # the variant of configs/*.py that the changes are made to
 cwae_steps=${cwae_steps:-300}  # the budget of each row of a family, with a rate that falls to zero
 mcnn_steps=${mcnn_steps:-500}
+frame_wae_steps=${frame_wae_steps:-300}
 runs=${runs:-runs/ablations}
 only=${only:-}
 
@@ -87,6 +88,6 @@ for row in "${rows[@]}"; do
   trained=$((trained + 1))
 done
 
-table=$runs/$base-$cwae_steps-$mcnn_steps.md
+table=$runs/$base-$cwae_steps-$frame_wae_steps-$mcnn_steps.md
 run -m drumjax.benchmarks.ablations table "${folders[@]}" | tee "$table"
 printf '\nThe table is in %s, every run in %s.\n' "$table" "$runs"

@@ -40,9 +40,9 @@ def measure(model: str, name: str, workdir: Path, data: str) -> dict[str, Any]:
     network = load_network(str(workdir), (model,), "latest")
     if network.config.categories != source.categories:
         raise CheckpointError(f"{workdir} was trained on other categories than {data} holds.")
-    if model == "cwae":
+    if model != "mcnn":
         log = workdir / "metrics.jsonl"
-        found = ablations.measure_cwae(network.config, network.variables, source, log)
+        found = ablations.measure_wae(network.config, network.variables, source, log)
     else:
         config = network.config
         if row.trained_as:  # trained without this row's change, which is one of generation

@@ -4,24 +4,25 @@ import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from drumjax.audio.envelope import activity_mask
-from drumjax.audio.mel import mel_spectrogram
+from drumjax.audio.mel import MelConfig, log_mel, mel_spectrogram
 from drumjax.audio.spectral_losses import log_mel_loss, mask_bce, spectral_convergence
 from drumjax.data.source import Source
 from drumjax.evals.checkerboard import checkerboard, tail
 from drumjax.evals.latent import mmd_to_prior
 from drumjax.evals.statistics import bootstrap_mean
-from drumjax.models import cwae, mcnn
+from drumjax.models import cwae, frame_wae, mcnn
 from drumjax.models.objective import Variables, to_float
 from drumjax.nn.gaussian_posterior import sample_posterior
 from drumjax.training.sweep import sweep
 
+_FLOOR = 1e-3  # of mels, before the log of the error that WAEs are compared by
 LATER = 64  # samples after a sound's end, from where on a tail is a tail
 TONAL = ("kick", "tom", "conga", "bongo")  # whose lines a checkerboard can be told from
 
@@ -29,7 +30,7 @@ TONAL = ("kick", "tom", "conga", "bongo")  # whose lines a checkerboard can be t
 class Row(NamedTuple):
     """One run of the table."""
 
-    model: str  # "cwae" or "mcnn"
+    model: str  # "cwae", "frame_wae" or "mcnn"
     name: str
     changes: str  # variants that are joined to the base's by "+"
     words: str  # what it changes
@@ -47,6 +48,13 @@ ROWS = (
         "cwae", "random_sampler", "no_layering+random_sampler", "categories by chance, no layering"
     ),
     Row("cwae", "vae", "vae", "a variational auto-encoder in place of the Wasserstein one"),
+    Row("frame_wae", "base", "", "the frame WAE: 128 latents, cube root, shortcut, augmentation"),
+    Row("frame_wae", "latents64", "latents64", "64 latents, as the paper"),
+    Row("frame_wae", "no_shortcut", "no_shortcut", "no principal components beside the networks"),
+    Row("frame_wae", "square_root", "square_root", "mels compressed by a square root"),
+    Row("frame_wae", "log_like", "log_like", "mels compressed to their 0.1th power, like a log"),
+    Row("frame_wae", "no_augmentation", "no_augmentation", "no augmentation"),
+    Row("frame_wae", "no_noise", "no_noise", "no noise on the codes"),
     Row("mcnn", "base", "", "as the paper: k = 13, transposed, mask binarised, no phase losses"),
     Row("mcnn", "soft_mask", "soft_mask", "the same network, its mask left soft", "base"),
     Row("mcnn", "no_mask", "no_mask", "no mask in loss nor generation"),
@@ -69,10 +77,13 @@ def variant(row: Row, base: str) -> str:
     return f"{base}+{row.changes}" if row.changes else base
 
 
-def measure_cwae(
-    config: cwae.CwaeConfig, variables: Variables, source: Source, log: Path
+def measure_wae(
+    config: cwae.CwaeConfig | frame_wae.FrameWaeConfig,
+    variables: Variables,
+    source: Source,
+    log: Path,
 ) -> dict[str, Any]:
-    """Judge a CWAE on held-out sounds.
+    """Judge a CWAE or a frame WAE on held-out sounds.
 
     Args:
       config, variables: of the trained model.
@@ -80,11 +91,12 @@ def measure_cwae(
       log: its run's metrics.jsonl, with every step in it.
 
     Returns:
-      "mse": mean squared error of the log-mel in nepers^2, whatever the scaling, and "sc" (NDM
+      "mse": mean squared error of log(mel + 1e-3) in nepers^2, whatever the scaling, and "sc" (NDM
       eq. 11), each [mean, low, high]; "mmd2", "null_q95": means over the categories of two sounds
       or more, "mmd_ratio": the median of their ratios; "steadiness": see there.
     """
-    values = sweep(jax.jit(functools.partial(_cwae_values, config, variables)), source)
+    of_one = _cwae_values if isinstance(config, cwae.CwaeConfig) else _frame_values
+    values = sweep(jax.jit(functools.partial(of_one, config, variables)), source)
     z = values["z"]
     if "log_variance" in values:  # what the prior is matched with is the draws, not their means
         noise = np.random.default_rng(0).standard_normal(z.shape).astype(np.float32)
@@ -104,16 +116,30 @@ def _cwae_values(
     config: cwae.CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
 ) -> dict[str, jax.Array]:
     """Errors [b] and codes [b, d] of sounds [b, samples]."""
-    constants = variables["constants"]
-    x = cwae.network_input(config, constants, audio)
-    labels = cwae.one_hot(config, category)
-    z, estimate = cast(Any, cwae.Cwae(config).apply(cwae.networks(variables), x, labels))
-    error = (x - estimate) * constants["scaler"]["std"][None]  # nepers
-    sc, _ = cwae.linear_errors(config, constants, x, estimate)
-    values = {"mse": (error**2).mean((-2, -1)), "sc": sc, "z": z}
+    z = cwae.encode(config, variables, audio, category)
+    made = cwae.decode(config, variables, z, cwae.one_hot(config, category))
+    values = {**_mel_errors(config.mel, audio, made), "z": z}
     if config.divergence == "kl":
         _, values["log_variance"] = cwae.posterior(config, variables, audio, category)
     return values
+
+
+def _frame_values(
+    config: frame_wae.FrameWaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
+) -> dict[str, jax.Array]:
+    """Errors [b] and codes [b, d] of sounds [b, samples]."""
+    z = frame_wae.encode(config, variables, audio, category)
+    weights = jax.nn.one_hot(category, len(config.categories))
+    made = frame_wae.decode(config, variables, z, weights)
+    return {**_mel_errors(config.mel, audio, made), "z": z}
+
+
+def _mel_errors(mel: MelConfig, audio: jax.Array, made: jax.Array) -> dict[str, jax.Array]:
+    """Of linear mels [b, frames, mels] against those of sounds [b, samples]: [b] each."""
+    target = mel_spectrogram(to_float(audio), mel)
+    error = log_mel(target, _FLOOR) - log_mel(made, _FLOOR)
+    sc = spectral_convergence(target, made)
+    return {"mse": (error**2).mean((-2, -1)), "sc": sc}
 
 
 def steadiness(log: Path) -> float:
@@ -191,20 +217,26 @@ def as_markdown(results: Mapping[tuple[str, str], Mapping[str, Any]], rows: Sequ
     """One table a model, for people: the rows that have been measured, in their order.
 
     Args:
-      results: (model, name) -> what `measure_cwae` or `measure_mcnn` found, with "steps", "sounds"
+      results: (model, name) -> what `measure_wae` or `measure_mcnn` found, with "steps", "sounds"
         and "kits" besides.
       rows: all of them; a row without a result is left out.
     """
-    parts = [_table(m, [r for r in rows if r.model == m], results) for m in ("cwae", "mcnn")]
+    parts = [_table(m, [r for r in rows if r.model == m], results) for m in HEADS]
     return "\n\n".join(part for part in parts if part)
 
 
+_WAE_HEAD = (
+    "| | log-mel MSE, nepers² | mel SC | MMD², mean | its null's q95 | ratio, median "
+    "| sd of D_Z, last third |"
+)
 HEADS = {
-    "cwae": "| | log-mel MSE, nepers² | mel SC | MMD², mean | its null's q95 | ratio, median "
-    "| sd of D_Z, last third |",
+    "cwae": _WAE_HEAD,
+    "frame_wae": _WAE_HEAD,
     "mcnn": "| | mel SC | SC_log | mask, nats | mask IoU | checkerboard, dB over originals "
     "| after the end |",
 }
+
+TITLES = {"cwae": "CWAE", "frame_wae": "Frame WAE", "mcnn": "MCNN"}
 
 
 def _table(
@@ -214,14 +246,14 @@ def _table(
     if not done:
         return ""
     steps, sounds, kits = (done[0][1][k] for k in ("steps", "sounds", "kits"))
-    head = f"{model.upper()}, {steps} steps each; {sounds} held-out sounds of {kits} kits; 95 % "
-    cells = _cwae_cells if model == "cwae" else _mcnn_cells
+    head = f"{TITLES[model]}, {steps} steps each; {sounds} held-out sounds of {kits} kits; 95 % "
+    cells = _mcnn_cells if model == "mcnn" else _wae_cells
     lines = [f"| {row.words} | {' | '.join(cells(found))} |" for row, found in done]
     ruler = "|" + "---|" * (HEADS[model].count("|") - 1)
     return "\n".join([head + "intervals over kits.", "", HEADS[model], ruler, *lines])
 
 
-def _cwae_cells(found: Mapping[str, Any]) -> list[str]:
+def _wae_cells(found: Mapping[str, Any]) -> list[str]:
     plain = [f"{found[k]:.4f}" for k in ("mmd2", "null_q95")]
     ratio = f"{found['mmd_ratio']:.1f}"
     return [_cell(found["mse"]), _cell(found["sc"]), *plain, ratio, f"{found['steadiness']:.4f}"]

@@ -52,7 +52,7 @@ class FrameWaeConfig:
     # Mels are raised to this power before anything else. Of the laws tried on unseen kits
     # (BUILD.md) the cube root had the smallest log error, and an SC near the best.
     power: float = 1.0 / 3.0
-    beta: float = 1.0  # of the MMD, eq. 5
+    beta: float = 2.0  # of the MMD, eq. 5
     kernel: str = "imq7"
     noise: float = 0.1  # deviation of what is added to the codes in training: no holes between them
     mse_weight: float = 1.0  # of the squared error of compressed mels, over their variance
