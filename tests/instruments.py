@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import tiny
 
-from drumjax.models import cwae, mcnn
+from drumjax.models import cwae, frame_wae, mcnn
 from drumjax.play.instrument import Instrument, build_instrument
 
 
@@ -53,3 +53,34 @@ def tiny_instrument() -> Instrument:
     """1,279 samples, 20 frames, 4 latents, 3 categories; with its encoder."""
     cwae_variables, mcnn_variables = networks()
     return build_instrument(tiny.CWAE, cwae_variables, tiny.MCNN, mcnn_variables, "tiny")
+
+
+@functools.cache
+def frame_networks(config=tiny.FRAMES, seed=0):
+    """Variables of a frame WAE as NumPy trees: a measured shortcut, networks that say something."""
+    variables = jax.tree.map(np.array, _fresh(frame_wae, config, seed))
+    for name in ("frames/kernel", "code/kernel"):
+        half = variables["params"]["decoder" if name.startswith("frames") else "encoder"]
+        half[name] *= 5.0
+    sounds = tiny.bursts(6, 6, 6, seed=seed)
+    constants = frame_wae.fit(config, [(sounds.audio, sounds.category)])
+    rng = np.random.default_rng(seed)
+    k, d = len(config.categories), config.latents
+    constants["latents"] = {
+        "mean": rng.normal(0, 0.3, (k, d)).astype(np.float32),
+        "covariance": np.tile(np.eye(d, dtype=np.float32)[None], (k, 1, 1)),
+    }
+    return {**variables, "constants": jax.tree.map(np.asarray, constants)}
+
+
+@functools.cache
+def tiny_frame_instrument(mcnn_too=False) -> Instrument:
+    """As `tiny_instrument`, of a frame WAE; its sound is made by `audio.phase`, or by the MCNN."""
+    vocoder = (tiny.MCNN, networks()[1]) if mcnn_too else (None, None)
+    return build_instrument(tiny.FRAMES, frame_networks(), *vocoder, name="tiny frames")
+
+
+@functools.cache
+def tiny_phase_instrument() -> Instrument:
+    """The tiny CWAE, its sound made by `audio.phase`."""
+    return build_instrument(tiny.CWAE, networks()[0], name="tiny phase", rounds=4)

@@ -8,16 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny import CWAE, MCNN, batch_of, bursts
+from tiny import CWAE, FRAMES, MCNN, batch_of, bursts
 
 from drumjax.errors import ConfigError
-from drumjax.models import cwae, mcnn
+from drumjax.models import cwae, frame_wae, mcnn
 from drumjax.nn.mmd import mmd2_per_category
 from drumjax.training.parallel import parallelise, resolve_mode, split_devices
 from drumjax.training.state import create_state
 from drumjax.training.update import learning_rate, make_update
 
 PER_CATEGORY = 16
+NOISY = dataclasses.replace(FRAMES, noise=0.5)  # the codes of one sound meet one noise everywhere
 SHALLOW = dataclasses.replace(CWAE, channels=(2, 3), hidden=(8,))
 PEAK = 0.01
 
@@ -28,16 +29,19 @@ def batch():
     return batch_of(source, PER_CATEGORY)
 
 
-@pytest.fixture(scope="module", params=["cwae", "mcnn"])
+@pytest.fixture(scope="module", params=["cwae", "frame_wae", "mcnn"])
 def updates(request, batch):
     """{mode: (state before, state after, metrics)} of one step of plain gradient descent.
 
     Adam's first step is near the sign of the gradient, which rounding turns where it is 0; without
     it the change of a parameter is its gradient.
     """
+    known = bursts(4, 4, 4, seed=1)
+    pairs = [(known.audio, known.category)]
     if request.param == "cwae":
-        constants = cwae.fit(SHALLOW, [bursts(4, 4, 4, seed=1).audio])
-        objective = cwae.objective(SHALLOW)
+        constants, objective = cwae.fit(SHALLOW, pairs), cwae.objective(SHALLOW)
+    elif request.param == "frame_wae":
+        constants, objective = frame_wae.fit(NOISY, pairs), frame_wae.objective(NOISY)
     else:
         constants, objective = {}, mcnn.objective(MCNN)
     plain = optax.identity()

@@ -8,6 +8,7 @@ import numpy as np
 from drumjax.audio.mel import MelConfig
 from drumjax.data.source import Source
 from drumjax.models.cwae import CwaeConfig
+from drumjax.models.frame_wae import FrameWaeConfig
 from drumjax.models.mcnn import McnnConfig
 
 jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the tests' time
@@ -15,6 +16,7 @@ jax.config.update("jax_disable_most_optimizations", True)  # compiling is most o
 MEL = MelConfig(num_samples=1279, n_fft=256, win_length=256, hop_length=64, n_mels=32)  # 20 frames
 NAMES = ("kick", "snare", "clap")
 CWAE = CwaeConfig(MEL, NAMES, channels=(2, 3, 4), hidden=(16, 8), latents=4)
+FRAMES = FrameWaeConfig(MEL, NAMES, latents=4, width=8, wide=12, blocks=1, hidden=16)
 MCNN = McnnConfig(MEL, NAMES, heads=2, channels=(4, 3, 2), stride=4)  # 4 ** 3 is the hop
 
 
@@ -60,6 +62,7 @@ def get_config(model="cwae"):
 
     own = {
         "cwae": {"channels": (2, 3), "hidden": (8,), "latents": 4},
+        "frame_wae": {"latents": 4, "width": 8, "wide": 12, "blocks": 1, "hidden": 16},
         "mcnn": {"heads": 2, "channels": (4, 3, 2), "stride": 4},
     }
     mel = {"num_samples": 1279, "n_fft": 256, "win_length": 256, "hop_length": 64, "n_mels": 32}

@@ -278,6 +278,8 @@ def check_tensors(
         if name.startswith(prefixes):
             _need(value.dtype in (np.float16, np.float32), f"{name} is of {value.dtype}")
             _need(_is_finite(value), f"{name} holds numbers that are not finite")
+            divides = name in ("shortcut/spread", "shortcut/scale", "scaler/std")
+            _need(not divides or np.min(value) > 0, f"{name} is not above 0 everywhere")
 
 
 def _check_pairs(tensors: Mapping[str, np.ndarray]) -> None:

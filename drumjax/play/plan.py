@@ -9,8 +9,6 @@ from drumjax.audio.mel import MelConfig
 from drumjax.nn.frame_nets import FrameNets
 from drumjax.play.meta import frame_nets, grid_sizes
 
-SILENT = 2  # frames of silence after which nothing changes what `audio.phase` makes
-
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -65,9 +63,12 @@ class Plan:
 
     @property
     def reach(self) -> int:
-        """Frames that what makes the sound looks ahead: 6 for the paper's MCNN, rounded up."""
+        """Frames that what makes the sound looks ahead, rounded up: 6 for the paper's MCNN.
+
+        `audio.phase` needs the frames that share a window's reach with the last one: 2, too.
+        """
         if self.rounds:
-            return SILENT
+            return -(-self.mel.win_length // self.mel.hop_length) - 2
         s = self.head_stride
         steps = -(-self.head_padding // s)  # that one layer looks ahead in its input
         return math.ceil(sum(steps * s**-i for i in range(len(self.head_channels))))

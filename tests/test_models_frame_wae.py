@@ -1,0 +1,310 @@
+"""The frame WAE: its loss recomputed in NumPy, the fit before it, and through the training loop."""
+
+import dataclasses
+import json
+import runpy
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_nn_mmd import double_loop
+from tiny import FRAMES, MEL, NAMES, batch_of, bursts, get_config
+
+from drumjax import train
+from drumjax.audio.mel import mel_spectrogram
+from drumjax.categories import CATEGORIES
+from drumjax.errors import ConfigError, DataError
+from drumjax.models import build_objective, frame_wae, model_config
+from drumjax.models.objective import merge_categories, split_categories
+from drumjax.nn import compression
+from drumjax.nn.mmd import SCALES
+from drumjax.training.checkpoint import Checkpoints
+from drumjax.training.state import adam, create_state
+from drumjax.training.update import learning_rate, make_update
+
+N, KEY = 4, 5
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@pytest.fixture(scope="module")
+def source():
+    return bursts(6, 6, 6)
+
+
+def pairs(source, size=7):
+    """The source as `fit` takes it."""
+    starts = range(0, len(source.names), size)
+    return ((source.audio[i : i + size], source.category[i : i + size]) for i in starts)
+
+
+@pytest.fixture(scope="module")
+def fitted(source):
+    """Variables whose shortcut is measured and whose networks are fresh."""
+    made = jax.jit(lambda key: frame_wae.init(FRAMES, key))(jax.random.key(3))
+    constants = frame_wae.fit(FRAMES, pairs(source))
+    shapes = [jax.tree.map(jnp.shape, c) for c in (constants, made["constants"])]
+    assert shapes[0] == shapes[1]
+    return {**made, "constants": constants}
+
+
+def mels_of(source):
+    return np.asarray(mel_spectrogram(jnp.float32(source.audio) / 32767, MEL), np.float64)
+
+
+def compressed(mel):
+    return (mel + 1e-6) ** FRAMES.power
+
+
+def expanded(x):
+    return np.maximum(np.maximum(x, 0) ** (1 / FRAMES.power) - 1e-6, 0)
+
+
+def terms(x, made, scale):
+    """The errors of one sound, from their definitions, in float64."""
+    target, estimate = expanded(x), expanded(made)
+    floor = FRAMES.log_floor
+    return {
+        "mse": ((x - made) ** 2).mean() / scale**2,
+        "sc": np.linalg.norm(target - estimate) / np.linalg.norm(target),
+        "log": np.abs(np.log(target + floor) - np.log(estimate + floor)).mean(),
+    }
+
+
+WEIGHTS = {"mse_weight": 0.7, "convergence_weight": 1.3, "log_weight": 0.4, "beta": 2.0}
+
+
+def weighted(means):
+    names = ("mse", "sc", "log", "mmd")
+    return sum(w * means[k] for k, w in zip(names, WEIGHTS.values(), strict=True))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_loss_is_its_terms(source, fitted, noise):
+    """The networks are those of `nn.compression`; all that is made of their output is NumPy."""
+    config = dataclasses.replace(FRAMES, noise=noise, **WEIGHTS)
+    batch = batch_of(source, N)
+    run = jax.jit(lambda b: frame_wae.loss(config, fitted, b, jax.random.key(KEY), None))
+    total, (stats, metrics) = run(batch)
+    flat = {k: merge_categories(jnp.asarray(v)) for k, v in batch.items()}
+    labels = jax.nn.one_hot(flat["category"], 3)
+    x = compressed(mels_of(source._replace(audio=np.asarray(flat["audio"]))))
+    own, shortcut = fitted["params"], fitted["constants"]["shortcut"]
+    args = jnp.asarray(x, jnp.float32), labels
+    z = np.asarray(compression.encode(FRAMES.nets, own["encoder"], shortcut, *args))
+    noise_key, prior_key = jax.random.split(jax.random.key(KEY))
+    drawn = np.asarray(jax.random.normal(noise_key, (N, 3, FRAMES.latents))).reshape(z.shape)
+    given = jnp.asarray(z + noise * drawn)
+    made = compression.decode(FRAMES.nets, own["decoder"], shortcut, given, labels)
+    each = [terms(*one, float(shortcut["scale"])) for one in zip(x, np.float64(made), strict=True)]
+    means = {k: np.mean([row[k] for row in each]) for k in each[0]}
+    prior = np.asarray(jax.random.normal(prior_key, (3, N, FRAMES.latents)))
+    codes = np.asarray(split_categories(z, 3))
+    distances = [double_loop(a, b, SCALES["imq7"]) for a, b in zip(codes, prior, strict=True)]
+    means["mmd"] = np.mean(distances)
+    assert set(metrics) == {*means, "loss"}
+    for name, value in means.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(total, weighted(means), rtol=1e-3)
+    np.testing.assert_allclose(metrics["loss"], total)
+    assert stats == {}
+
+
+def test_networks_of_zeros_are_the_principal_components(source, fitted):
+    """Oracle: numpy.linalg.svd of the compressed mels about their categories' means."""
+    still = {**fitted, "params": jax.tree.map(jnp.zeros_like, fitted["params"])}
+    x = compressed(mels_of(source))
+    overall = x.mean(0)
+    means = np.stack([(x[source.category == i].sum(0) + 8 * overall) / 14 for i in range(3)])
+    rest = (x - means[source.category]).reshape(18, -1)
+    _, _, rows = np.linalg.svd(rest, full_matrices=False)
+    rows = rows[: FRAMES.latents]
+    expected = (rest @ rows.T @ rows).reshape(x.shape) + means[source.category]
+    found = frame_wae.objective(FRAMES).reconstruct(still, source.audio, source.category)["mel"]
+    expected = expanded(expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * expected.max())
+    z = np.asarray(frame_wae.encode(FRAMES, still, source.audio, source.category))
+    np.testing.assert_allclose((z**2).mean(0), 1.0, rtol=1e-3)
+
+
+def test_training_set_is_measured_in_any_batches(source, fitted):
+    whole = frame_wae.fit(FRAMES, pairs(source, 18))["shortcut"]
+    for name, value in fitted["constants"]["shortcut"].items():
+        np.testing.assert_allclose(whole[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_no_sounds_cannot_be_measured():
+    with pytest.raises(DataError, match="no sounds to fit"):
+        frame_wae.fit(FRAMES, iter(()))
+
+
+def test_validation_values_and_their_summary(source, fitted):
+    """Of a category without sounds, and of one with a single sound, there is no MMD."""
+    rows = [0, 1, 2, 6]
+    audio, category = source.audio[rows], source.category[rows]
+    values = jax.jit(lambda a, c: frame_wae.validate(FRAMES, fitted, a, c))(audio, category)
+    made = np.asarray(frame_wae.reconstruct(FRAMES, fitted, audio, category)["mel"], np.float64)
+    x, scale = compressed(mels_of(source)[rows]), float(fitted["constants"]["shortcut"]["scale"])
+    for i, one in enumerate(x):
+        expected = terms(one, compressed(made[i]), scale)
+        for name in ("sc", "log"):  # the mel holds no more what was below silence
+            np.testing.assert_allclose(values[name][i], expected[name], rtol=2e-3, err_msg=name)
+        assert values["mse"][i] >= 0.999 * expected["mse"]
+    z = np.asarray(frame_wae.encode(FRAMES, fitted, audio, category))
+    np.testing.assert_allclose(values["z"], z, rtol=1e-3, atol=1e-4)
+    values = {k: np.asarray(v) for k, v in values.items()}
+    config = dataclasses.replace(FRAMES, **WEIGHTS)
+    out = frame_wae.summarise(config, values, category)
+    prior = np.random.default_rng(0).standard_normal((3, FRAMES.latents), dtype=np.float32)
+    means = {k: values[k].mean() for k in ("mse", "sc", "log")}
+    means["mmd"] = double_loop(values["z"][:3], prior, SCALES["imq7"])
+    for name, value in means.items():
+        assert out[name] == pytest.approx(value, rel=1e-3, abs=1e-6), name
+    assert out["loss"] == pytest.approx(weighted(means), rel=1e-3)
+    assert out["sc/kick"] == pytest.approx(values["sc"][:3].mean())
+    assert {k for k in out if "/" in k} == {"sc/kick", "sc/snare"}
+    alone = frame_wae.summarise(config, {k: v[3:] for k, v in values.items()}, category[3:])
+    assert alone["mmd"] == 0.0
+
+
+def test_codes_are_fitted_category_by_category(source, fitted):
+    """Of a category without sounds, the prior."""
+    rows = np.arange(12)
+    held = [(source.audio[:8], source.category[:8]), (source.audio[8:12], source.category[8:12])]
+    constants = frame_wae.calibrate(FRAMES, fitted, held)
+    z = np.asarray(frame_wae.encode(FRAMES, fitted, source.audio[rows], source.category[rows]))
+    found = constants["latents"]
+    for i in range(2):
+        np.testing.assert_allclose(found["mean"][i], z[6 * i : 6 * i + 6].mean(0), atol=1e-4)
+    np.testing.assert_array_equal(found["mean"][2], 0.0)
+    np.testing.assert_array_equal(found["covariance"][2], np.eye(FRAMES.latents))
+    assert constants["shortcut"] is fitted["constants"]["shortcut"]
+
+
+def test_a_few_steps_lower_the_loss(source, fitted):
+    config = dataclasses.replace(FRAMES, noise=0.0)
+    objective, optimiser = frame_wae.objective(config), adam()
+    rate = learning_rate(3e-3, "constant", 1, 0)
+    step = jax.jit(make_update(objective, optimiser, rate, 0))
+    state = create_state(objective, optimiser, jax.random.key(0))
+    state = state._replace(variables={**state.variables, "constants": fitted["constants"]})
+    kept = jax.tree.map(np.asarray, state.variables["constants"])
+    found = []
+    for _ in range(25):
+        state, metrics = step(state, batch_of(source, N))
+        found.append({k: float(v) for k, v in metrics.items()})
+    assert found[-1]["loss"] < 0.9 * found[0]["loss"]
+    after = state.variables["constants"]
+    for ours, theirs in zip(jax.tree.leaves(after), jax.tree.leaves(kept), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_batches_that_no_mmd_can_be_computed_of_are_refused(source, fitted, rows):
+    batch = {k: v[:, :rows] for k, v in batch_of(source, 2).items()}
+    named = "two sounds a category"
+    if rows == 2:
+        batch, named = {k: v[:1] for k, v in batch.items()}, "data.balanced=True"
+    with pytest.raises(ConfigError, match=named):
+        jax.eval_shape(lambda b: frame_wae.loss(FRAMES, fitted, b, jax.random.key(0), None), batch)
+
+
+# Configs
+
+
+@pytest.mark.parametrize("variant", ["base", "small", "tiny"])
+def test_each_variant_is_a_network(variant):
+    config = runpy.run_path(str(CONFIGS / "frame_wae.py"))["get_config"](variant).to_dict()
+    objective = build_objective(config, CATEGORIES)
+    made = jax.eval_shape(objective.init, jax.random.key(0))
+    assert objective.losses["frame_wae"].trains == ("encoder", "decoder")
+    assert set(made["params"]) == {"encoder", "decoder"}
+    assert made["constants"]["shortcut"]["kernel"].shape == (128, 86, 512)
+    assert made["constants"]["latents"]["covariance"].shape == (11, 128, 128)
+
+
+def test_defaults_are_those_of_the_config():
+    config = get_config("frame_wae").to_dict()
+    config["frame_wae"] |= {k: getattr(frame_wae.FrameWaeConfig(), k) for k in ("latents", "width")}
+    frozen = model_config(config, NAMES)
+    assert frozen.categories == NAMES
+    assert (frozen.nets.latents, frozen.nets.width, frozen.nets.categories) == (128, 320, 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("kernel", "rbf", "imq7"),
+        ("power", 0.0, "between 0.1 and 1"),
+        ("power", float("nan"), "between 0.1 and 1"),
+        ("power", 1.5, "between 0.1 and 1"),
+        ("width", 0, "width must be at least 1, not 0"),
+        ("blocks", 0, "blocks must be at least 1"),
+        ("shortcut_sounds", 0, "shortcut_sounds must be at least 1"),
+        ("log_floor", 0.0, "log_floor must lie above 0"),
+        ("noise", -0.1, "noise not below"),
+    ],
+)
+def test_values_that_no_network_can_be_built_from(field, value, named):
+    config = get_config("frame_wae").to_dict()
+    config["frame_wae"][field] = value
+    with pytest.raises(ConfigError, match=named) as caught:
+        model_config(config, NAMES)
+    assert str(caught.value).endswith(".")
+
+
+def test_unknown_field_is_named_with_the_known_ones():
+    config = get_config("frame_wae").to_dict()
+    config["frame_wae"]["channels"] = 3
+    with pytest.raises(ConfigError, match=r"frame_wae has no field channels; .*shortcut_sounds"):
+        model_config(config, NAMES)
+
+
+# Through the training loop
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs the loop on noise bursts; all runs but the first find their programs on disk."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(tmp_path / "cache"), 0.1), strict=True):
+        jax.config.update(name, value)
+    splits = {"train": bursts(7, 9, 8), "validation": bursts(2, 2, 0, seed=1)}
+    splits["validation"] = splits["validation"]._replace(categories=NAMES)
+    monkeypatch.setattr(train, "load_source", lambda path, split: splits[split])
+
+    def call(name, *options):
+        config = f"--config={Path(__file__).parent / 'tiny.py'}:frame_wae"
+        return train.main(["train", config, f"--workdir={tmp_path / name}", *options])
+
+    yield call
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+def test_two_steps_and_two_more_are_four(run, tmp_path, capsys):
+    """And the data set's third category has no validation sound."""
+    assert run("a", "--config.train.steps=2") == 0
+    assert run("a", "--config.train.steps=4") == 0
+    assert "Going on from step 2." in capsys.readouterr().out
+    assert run("b", "--config.train.steps=4") == 0
+    found = []
+    for name in "ab":
+        checkpoints = Checkpoints(tmp_path / name, read_only=True)
+        config = checkpoints.config(4)["config"]
+        like = jax.eval_shape(build_objective(config, NAMES).init, jax.random.key(0))
+        found.append(checkpoints.restore_model(4, like))
+        checkpoints.close()
+    for one, other in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert float(found[0]["constants"]["shortcut"]["scale"]) != 1.0
+    assert np.any(found[0]["constants"]["latents"]["mean"])
+    rows = [json.loads(line) for line in (tmp_path / "a/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row["split"] == "train"] == [1, 2, 3, 4]
+    last = [row for row in rows if row["split"] == "validation"][-1]
+    assert {"loss", "mse", "sc", "log", "mmd", "sc/kick", "sc/snare"} <= set(last)
+    assert "sc/clap" not in last
+    assert (tmp_path / "a/validation/step_000004.png").is_file()
