@@ -66,8 +66,9 @@ VARIANTS = {
     "recon_sum": {"cwae.recon_reduction": "sum"},
     "recon_mean": {"cwae.recon_reduction": "mean"},
     "no_standardisation": {"cwae.scaling": "global"},
-    # As many sounds a batch, their categories by chance. The pool knows no categories: where
-    # layering is on, a sound may be mixed with one of another category, so join no_layering too.
+    # As many sounds a batch as of eleven categories, which come by chance; to stand after the base.
+    # The pool knows no categories: where layering is on, a sound may be mixed with one of another
+    # category, so join no_layering too.
     "random_sampler": lambda config: {
         "data.balanced": False,
         "data.per_category": config.data.per_category * len(CATEGORIES),

@@ -1,9 +1,9 @@
 """The frame WAE: our own answer to the CWAE's blur.
 
 python -m drumjax.train --config=configs/frame_wae.py --workdir=runs/frame_wae
-    For an accelerator, and for tens of thousands of sounds.
+    For an accelerator and tens of thousands of sounds; not run yet.
 python -m drumjax.train --config=configs/frame_wae.py:small --workdir=runs/frame_wae
-    Two cores.
+    Two cores: about 17 minutes. Mel spectral convergence on unseen kits: 0.36 (BUILD.md).
 python -m drumjax.train --config=configs/frame_wae.py:tiny --workdir=runs/frame_wae
     Two cores: about 2 minutes.
 """

@@ -11,7 +11,7 @@ from drumjax.errors import DrumjaxError
 COMMANDS = {  # name: one line about it; `main(argv)` stands in drumjax/commands, - becoming _
     "prepare": "turn folders of one-shots into a data set",
     "train": "train a model, or go on with an earlier run",
-    "export-instrument": "gather two trained networks into one file that plays",
+    "export-instrument": "gather what was trained into one file that plays",
     "info": "say what an instrument file holds",
     "learn-control": "make a control out of sounds that you have tagged",
     "sample": "make new drum sounds as WAV files",

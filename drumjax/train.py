@@ -22,7 +22,7 @@ from drumjax.data.sampler import Sampler
 from drumjax.data.source import Source, load_source
 from drumjax.errors import ConfigError, DataError, DrumjaxError, TrainingError
 from drumjax.evals.pictures import write_validation
-from drumjax.models import batch_size, build_objective, mel_config
+from drumjax.models import batch_size, build_objective, check_batches, mel_config
 from drumjax.models.objective import Objective, Variables
 from drumjax.training.checkpoint import Checkpoints
 from drumjax.training.config import check_workdir, claim_workdir
@@ -135,9 +135,7 @@ def resume(
         return checkpoints.restore(step, state), Plateau(**host["plateau"])
     starts = list(range(0, len(source.names), 64))
     bar = tqdm(starts, "Measuring the training set", unit="chunk", leave=False)
-    constants = objective.fit(
-        (source.audio[i : i + 64], source.category[i : i + 64]) for i in bar
-    )
+    constants = objective.fit((source.audio[i : i + 64], source.category[i : i + 64]) for i in bar)
     return state._replace(variables={**state.variables, "constants": constants}), Plateau()
 
 
@@ -196,6 +194,7 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
     check_workdir(workdir, config)
     t = config["train"]
     check_schedule(t)
+    check_batches(config)
     source, held_out, sampler = load_data(config)
     objective, mel = build_objective(config, source.categories), mel_config(config)
     optimiser = adam(t["beta1"])

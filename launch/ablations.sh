@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 source launch/venv.sh
 
 data=${data:-runs/quickstart/data}
-base=${base:-small}            # the variant of configs/*.py that the changes are made to
+base=${base:-small}            # the variant that the changes are made to: small or tiny
 cwae_steps=${cwae_steps:-300}  # the budget of each row of a family, with a rate that falls to zero
 mcnn_steps=${mcnn_steps:-500}
 frame_wae_steps=${frame_wae_steps:-300}
@@ -50,11 +50,12 @@ remaining() {
 install train
 [ -d "$data" ] || stop "There is no data set $data; make one with: $venv_python -m drumjax prepare --output=$data, or name one: data=DIR bash launch/ablations.sh"
 
+listed=$(run -m drumjax.benchmarks.ablations list --base="$base")
 rows=()
 while read -r row; do
   read -r _ name _ <<<"$row"
   chosen "$name" && rows+=("$row")
-done < <(run -m drumjax.benchmarks.ablations list --base="$base")
+done <<<"$listed"
 [ ${#rows[@]} -gt 0 ] || stop "No row is called $only; see: $venv_python -m drumjax.benchmarks.ablations list"
 
 folders=()

@@ -94,7 +94,8 @@ def test_loss_is_its_terms(source, fitted, noise):
     args = jnp.asarray(x, jnp.float32), labels
     z = np.asarray(compression.encode(FRAMES.nets, own["encoder"], shortcut, *args))
     noise_key, prior_key = jax.random.split(jax.random.key(KEY))
-    drawn = np.asarray(jax.random.normal(noise_key, (N, 3, FRAMES.latents))).reshape(z.shape)
+    drawn = np.asarray(jax.random.normal(noise_key, (3, N, FRAMES.latents)))
+    drawn = drawn.swapaxes(0, 1).reshape(z.shape)  # a category after the other -> as merged
     given = jnp.asarray(z + noise * drawn)
     made = compression.decode(FRAMES.nets, own["decoder"], shortcut, given, labels)
     each = [terms(*one, float(shortcut["scale"])) for one in zip(x, np.float64(made), strict=True)]

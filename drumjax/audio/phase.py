@@ -41,16 +41,19 @@ _HANN = 0.25645  # a Hann window's spread: of the Gaussian like it, over its squ
 
 @functools.lru_cache(maxsize=16)
 def inverse_filterbank(config: MelConfig) -> np.ndarray:
-    """Matrix [mels, bins] that estimates magnitudes from mels: regularised least squares."""
+    """Read-only matrix [mels, bins] that estimates magnitudes from mels: ridge regression."""
     filters = mel_filterbank(config).astype(np.float64)  # [bins, mels]
     gram = filters.T @ filters
     ridge = _RIDGE * np.linalg.norm(gram, 2) * np.eye(len(gram))
-    return np.linalg.solve(gram + ridge, filters.T).astype(np.float32)
+    inverse = np.linalg.solve(gram + ridge, filters.T).astype(np.float32)
+    inverse.flags.writeable = False
+    return inverse
 
 
 def magnitudes(mel: jax.Array, config: MelConfig) -> jax.Array:
     """Linear mel [b, frames, mels] -> magnitudes [b, frames, bins], not negative."""
-    return jnp.maximum(mel @ inverse_filterbank(config), 0.0)
+    made = jnp.matmul(mel, inverse_filterbank(config), precision="highest")
+    return jnp.maximum(made, 0.0)
 
 
 def gradient_phase(magnitude: jax.Array, config: MelConfig) -> jax.Array:

@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             part = folder / f"{RESULT}.part"
             part.write_text(json.dumps(found, indent=2) + "\n")
             part.replace(folder / RESULT)
-    except DrumjaxError as error:
+    except (DrumjaxError, OSError, ValueError) as error:
         print(f"ablations: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

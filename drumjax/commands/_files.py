@@ -221,6 +221,8 @@ def build(
       name: what musicians call it.
       about: words on the training sounds for its provenance: "licence", "credits".
     """
+    if not cwae or mcnn == "":
+        raise ConfigError("The name of a work directory is empty; give one, or leave the flag out.")
     from drumjax.evals.load import load_pair
     from drumjax.models.mcnn import as_played
     from drumjax.play.instrument import build_instrument

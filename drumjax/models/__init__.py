@@ -61,3 +61,16 @@ def build_objective(config: Mapping[str, Any], categories: Sequence[str]) -> Obj
     """The objective of an experiment's config; see `model_config`."""
     frozen = model_config(config, categories)
     return MODELS[config["model"]][1](frozen)
+
+
+def check_batches(config: Mapping[str, Any]) -> None:
+    """Refuse, before anything is written, batches that the model's loss cannot take.
+
+    Raises:
+      ConfigError: too few sounds for an MMD, or a frame WAE's categories left to chance.
+    """
+    name, data = config["model"], config["data"]
+    if name == "frame_wae" and not data["balanced"]:
+        raise ConfigError("A frame WAE needs the same number of each category: data.balanced=True.")
+    if name in ("cwae", "frame_wae") and data["per_category"] < 2:
+        raise ConfigError("The MMD needs two sounds a category or more: raise data.per_category.")

@@ -33,6 +33,7 @@ from drumjax.models.objective import (
 )
 from drumjax.nn import compression, frame_nets
 from drumjax.nn.frame_nets import FrameNets
+from drumjax.nn.gaussian_posterior import shared_noise
 from drumjax.nn.latent_gaussians import fit_gaussians
 from drumjax.nn.mmd import SCALES, mmd2, mmd2_per_category
 
@@ -61,7 +62,7 @@ class FrameWaeConfig:
     log_floor: float = 1e-2
     shortcut: bool = True  # without it, to show what it is for, the networks do everything
     shortcut_sounds: int = 2048  # at most so many behind the principal components
-    batch_size: int = 704  # set from the experiment's data section
+    batch_size: int = 704  # of the experiment; nothing here depends on it
 
     def __post_init__(self) -> None:
         """Refuse values that no network can be built from."""
@@ -91,7 +92,9 @@ def network_input(config: FrameWaeConfig, audio: jax.Array) -> jax.Array:
     return compression.compress(mel_spectrogram(to_float(audio), config.mel), config.power)
 
 
-def encode(config: FrameWaeConfig, variables: Variables, audio: jax.Array, category: jax.Array):
+def encode(
+    config: FrameWaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
+) -> jax.Array:
     """Sound [b, samples], category [b] -> z [b, latents]."""
     labels = jax.nn.one_hot(category, len(config.categories))
     x = network_input(config, audio)
@@ -102,7 +105,9 @@ def encode(config: FrameWaeConfig, variables: Variables, audio: jax.Array, categ
 _encode = jax.jit(encode, static_argnums=0)  # one program for every calibration
 
 
-def decode(config: FrameWaeConfig, variables: Variables, z: jax.Array, weights: jax.Array):
+def decode(
+    config: FrameWaeConfig, variables: Variables, z: jax.Array, weights: jax.Array
+) -> jax.Array:
     """z [b, latents] and category weights [b, k] -> linear mel [b, frames, mels]."""
     w, constants = variables["params"]["decoder"], variables["constants"]["shortcut"]
     x = compression.decode(config.nets, w, constants, z, weights)
@@ -139,13 +144,21 @@ def total(config: FrameWaeConfig, means: dict[str, Any]) -> Any:
 
 
 def loss(
-    config: FrameWaeConfig, variables: Variables, batch: Batch, key: jax.Array, axis: str | None
+    config: FrameWaeConfig,
+    variables: Variables,
+    batch: Batch,
+    key: jax.Array,
+    axis_name: str | None,
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-    """Errors of the reconstruction, and the mean MMD^2 of the categories (NDM eq. 4 and 5)."""
+    """Errors of the reconstruction, and the mean MMD^2 of the categories (NDM eq. 4 and 5).
+
+    Raises:
+      ConfigError: the batch is not balanced, or holds fewer than two sounds a category.
+    """
     categories, n = batch["category"].shape
     if categories != len(config.categories):
         raise ConfigError("A WAE needs the same number of each category: data.balanced=True.")
-    devices = 1 if axis is None else jax.lax.axis_size(axis)
+    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
     if n * devices < 2:
         raise ConfigError("The MMD needs two sounds a category or more: raise data.per_category.")
     params, constants = variables["params"], variables["constants"]["shortcut"]
@@ -153,16 +166,14 @@ def loss(
     labels = jax.nn.one_hot(merge_categories(batch["category"]), categories)
     noise_key, prior_key = jax.random.split(key)
     z = compression.encode(config.nets, params["encoder"], constants, x, labels)
-    noise = jax.random.normal(noise_key, (n * devices, categories, config.latents))
-    if axis is not None:
-        noise = jax.lax.dynamic_slice_in_dim(noise, n * jax.lax.axis_index(axis), n)
-    noisy = z + config.noise * noise.reshape(z.shape)
+    noise = shared_noise(noise_key, (categories, n * devices, config.latents), axis_name)
+    noisy = z + config.noise * merge_categories(noise)
     estimate = compression.decode(config.nets, params["decoder"], constants, noisy, labels)
 
     means = {k: v.mean() for k, v in errors(config, constants["scale"], x, estimate).items()}
     prior = jax.random.normal(prior_key, (categories, n * devices, config.latents))
     codes = split_categories(z, categories)
-    means["mmd"] = mmd2_per_category(codes, prior, SCALES[config.kernel], axis).mean()
+    means["mmd"] = mmd2_per_category(codes, prior, SCALES[config.kernel], axis_name).mean()
     return total(config, means), ({}, {"loss": total(config, means), **means})
 
 

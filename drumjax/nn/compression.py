@@ -4,7 +4,7 @@ Training and playing share these functions. `Shortcut`, a mapping of arrays:
   mean [k, frames, mels]: of each category's compressed mels
   kernel [d, frames, mels]: orthonormal directions about those means, the strongest first
   spread [d]: standard deviation along each
-  scale []: of one element about its category's mean
+  scale []: standard deviation of all elements about their category's mean
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ def encode(
 ) -> jax.Array:
     """Compressed mels [b, frames, mels] and category weights [b, k] -> z [b, latents]."""
     x = x - jnp.einsum("bk,kfm->bfm", category, s["mean"])
-    linear = jnp.einsum("bfm,dfm->bd", x, s["kernel"]) / s["spread"][None]
+    linear = jnp.einsum("bfm,dfm->bd", x, s["kernel"], precision="highest") / s["spread"][None]
     return linear + frame_nets.encode(n, w, x * (_GAIN / s["scale"]), category)
 
 
@@ -59,7 +59,7 @@ def decode(
 ) -> jax.Array:
     """z [b, latents] and category weights [b, k] -> compressed mels [b, frames, mels]."""
     mean = jnp.einsum("bk,kfm->bfm", category, s["mean"])
-    linear = jnp.einsum("bd,dfm->bfm", z * s["spread"][None], s["kernel"])
+    linear = jnp.einsum("bd,dfm->bfm", z * s["spread"][None], s["kernel"], precision="highest")
     return mean + linear + frame_nets.decode(n, w, z, category) * s["scale"]
 
 

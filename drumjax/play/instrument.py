@@ -119,11 +119,12 @@ def build_instrument(
       rounds: of `audio.phase`, where there is no MCNN.
 
     Raises:
-      InstrumentError: the two speak of different spectrograms, are of a kind that the player does
-        not know, or hold numbers that are not finite.
+      InstrumentError: the two speak of different spectrograms, or hold numbers that are not finite.
     """
     if mcnn_config is not None and model_config.mel != mcnn_config.mel:
-        raise InstrumentError("The CWAE and the MCNN use different mel settings; train both alike.")
+        raise InstrumentError(
+            "The model and the MCNN use different mel settings; train both alike."
+        )
     frames = hasattr(model_config, "nets")
     constants = model_variables["constants"]
     tensors = {f"latents/{k}": constants["latents"][k] for k in ("mean", "covariance")}

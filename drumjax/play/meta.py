@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from drumjax.audio.mel import MelConfig
+from drumjax.audio.mel import MelConfig, mel_filterbank
 from drumjax.nn import compression
 from drumjax.nn.frame_nets import FrameNets, decoder_shapes, encoder_shapes
 
@@ -23,6 +23,7 @@ _MEL = {
     "n_mels": (1, 4_096),
 }
 _SECONDS = 60
+_SPECTRUM = 2**24  # numbers of one spectrogram, or of the mel filters
 Mode = Literal["audible", "paper_category", "paper"]  # of the axes that controls lie along
 MODES: tuple[Mode, ...] = ("audible", "paper_category", "paper")
 MODELS = ("cwae", "frame_wae")  # what makes mels; an instrument has one of them
@@ -110,6 +111,13 @@ def _check_phase(meta: Any) -> None:
     _whole(_section(meta, "phase").get("rounds"), 1, 1_000, "phase.rounds")
     win, fft, hop = (meta["mel"][k] for k in ("win_length", "n_fft", "hop_length"))
     _need(2 * hop <= win <= fft, "mel.hop_length leaves gaps between its windows")
+    _need(fft <= 64 * hop, f"mel.n_fft is {fft}, more than 64 hops")
+    mel = MelConfig(**meta["mel"])
+    bins = fft // 2 + 1
+    small = bins * mel.frames <= _SPECTRUM and bins * mel.n_mels <= _SPECTRUM
+    _need(small, "its spectrograms are too large")
+    filters = mel_filterbank(mel)
+    _need(np.isfinite(filters).all() and filters.any(), "its mel filters are empty")
 
 
 def _check_cwae(meta: Any) -> None:

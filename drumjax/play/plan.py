@@ -63,9 +63,9 @@ class Plan:
 
     @property
     def reach(self) -> int:
-        """Frames that what makes the sound looks ahead, rounded up: 6 for the paper's MCNN.
+        """Frames that what makes the sound looks ahead: rounded up, 6 for the paper's MCNN.
 
-        `audio.phase` needs the frames that share a window's reach with the last one: 2, too.
+        `audio.phase` looks ahead as far as a window that overlaps the end: 2 with the defaults.
         """
         if self.rounds:
             return -(-self.mel.win_length // self.mel.hop_length) - 2

@@ -109,7 +109,7 @@ class Player:
         return np.asarray(_vocode(self.plan, self._inverter, mel, ends, frames))
 
     def invert(self, mel: Any) -> np.ndarray:
-        """What the inverter alone makes of mels: no end, no fade, no gain.
+        """What the inverter alone makes of mels: no end, no mask, no fade, no gain.
 
         Args:
           mel: linear, [frames, mels] or [b, frames, mels], of whole sounds.
