@@ -7,6 +7,11 @@ from drumjax.audio.mel import mel_spectrogram
 from drumjax.evals.subject import Subject
 
 
+def of_kits(source, count=6):
+    """The same sounds, of that many kits in turn."""
+    return source._replace(kits=tuple(f"kit_{i % count}" for i in range(len(source.names))))
+
+
 def to_float(source):
     return source.audio.astype(np.float32) / np.float32(32767)
 

@@ -15,9 +15,10 @@ from tiny import MEL, NAMES
 
 from drumjax.__main__ import main
 from drumjax.data.folder import NOT_A_KIT, load_folder, split_source
+from drumjax.data.source import load_source
 from drumjax.errors import DataError
 from drumjax.evals import distribution, latent, run
-from drumjax.evals.material import load_material
+from drumjax.evals.material import crc_of, load_material
 
 REPORT = ["report.html", "report.json", "report.md"]
 
@@ -181,13 +182,64 @@ def test_an_instrument_without_an_encoder_is_judged_on_the_rest(play, folder, tm
     assert "has no encoder" in capsys.readouterr().out
 
 
-def test_trained_networks_are_judged_on_a_data_set(tmp_path, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    root = tmp_path_factory.mktemp("prepared")
+    flags = ("--split_by=file", "--validation=0.4")
+    return one_shots.prepare(kits(root / "in", 8), *flags, output=root / "set")
+
+
+def test_training_sounds_are_known_by_what_the_run_noted(prepared):
+    """The note is that of `drumjax train`, whose fingerprint is the oracle."""
+    from drumjax.train import fingerprint
+
+    train = load_source(prepared, "train")
+    own = fingerprint(train)
+    assert crc_of(train) == own["crc"]
+    other = {**own, "crc": own["crc"] ^ 1, "sounds": 811}
+
+    def load(**trained_on):
+        found = load_material(str(prepared), "validation", NAMES, MEL, trained_on=trained_on)
+        return found.is_training, found.label, " ".join(found.notes)
+
+    known, label, notes = load(cwae=own, mcnn=own)
+    assert known
+    assert label.startswith("held-out sounds, some of kits that training sounds have")
+    assert "checkpoints the one may have been chosen" in notes
+    known, label, notes = load(cwae=other, mcnn=own)
+    assert not known
+    assert label.startswith("sounds not known to be held out")
+    assert "The cwae was trained on another data set (811 sounds)" in notes
+    known, label, notes = load(cwae=own, mcnn={})
+    assert known
+    assert label.startswith("sounds not known to be held out")
+    assert "training sounds of the mcnn are not noted" in notes
+    assert not load()[0]
+
+
+def test_too_little_is_told_before_minutes_are_spent(play, tmp_path, capsys):
+    """Kicks alone, as the instrument knows no toms, of one kit: reconstructed all the same."""
+    for i in range(24):
+        name = ("kick", "tom")[i % 2]
+        one_shots.write(tmp_path / "in" / name / "808" / f"{i}.wav", one_shots.burst(i))
+    flags = ("--split_by=file", "--validation=0.4")
+    data = one_shots.prepare(tmp_path / "in", *flags, output=tmp_path / "one")
+    assert play("evaluate", f"--data={data}", "--output=out", "--quick", "--no_rivals") == 0
+    told = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "generation" not in told
+    assert told["latent"]["categories"] == {}
+    assert told["reconstruction"]["chain"]["sc"]["sounds"]["sounds"] == 2
+    assert told["reconstruction"]["chain"]["sc"]["sounds"]["low"] is None
+    printed = capsys.readouterr().out
+    assert "New sounds are not compared with real ones: that takes 12 sounds" in printed
+
+
+def test_trained_networks_are_judged_on_a_data_set(prepared, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("drumjax.play.cache.use_cache", lambda: None)
     for model in ("cwae", "mcnn"):
         write_run(tmp_path / model, model, 1, (0.5,))
-    data = one_shots.prepare(kits(tmp_path / "in", 3), "--split_by=file", output=tmp_path / "set")
     flags = [f"--{model}={tmp_path / model}" for model in ("cwae", "mcnn")]
-    flags += [f"--data={data}", f"--output={tmp_path / 'out'}", "--quick", "--no_rivals"]
+    flags += [f"--data={prepared}", f"--output={tmp_path / 'out'}", "--quick", "--no_rivals"]
     assert main(["evaluate", *flags, "--no_generation", "--no_latent", "--split=train"]) == 0
     told = json.loads((tmp_path / "out" / "report.json").read_text())
     assert told["data"]["name"] == "set"
@@ -217,7 +269,7 @@ def test_what_cannot_be_used_is_said(refused, tmp_path, flags, sentence):
 
 
 def test_half_a_subject_is_a_wrong_command_line(capsys):
-    for flags in ([], ["--mcnn=x"], ["--cwae=x", "--mcnn=y", "--instrument=z"]):
+    for flags in (["--mcnn=x"], ["--cwae=x", "--mcnn=y", "--instrument=z"]):
         with pytest.raises(SystemExit) as caught:
             main(["evaluate", "--data=x", *flags])
         assert caught.value.code == 2

@@ -1,5 +1,8 @@
 """Commands without --instrument play the factory instrument, for which the tiny one stands in."""
 
+import json
+
+import one_shots
 import pytest
 import soundfile
 from instruments import tiny_instrument
@@ -7,6 +10,7 @@ from playing import burst, files
 
 from drumjax import instruments as shipped
 from drumjax.__main__ import main
+from drumjax.evals import run
 from drumjax.export.wav import read_recipe
 from drumjax.play.instrument import save_instrument
 
@@ -60,6 +64,17 @@ def test_info_speaks_of_it(capsys):
     assert tiny_instrument().identity in capsys.readouterr().out
 
 
+def test_evaluate_judges_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "QUICK", run.Options(count=8, judged=2, steps=2, timed=1))
+    for i, name in enumerate(("kick", "snare", "clap") * 2):
+        one_shots.write(tmp_path / "mine" / name / f"kit__{i}.wav", one_shots.burst(i, 0.12))
+    left_out = ["--no_rivals", "--no_generation", "--no_latent"]
+    assert main(["evaluate", "--data=mine", "--output=out", "--quick", *left_out]) == 0
+    told = json.loads((tmp_path / "out/report.json").read_text())
+    assert told["subject"]["identity"] == tiny_instrument().identity
+    assert told["subject"]["name"] == shipped.FACTORY
+
+
 def test_its_recipes_are_made_again(play, tmp_path):
     """Also those of a file of the same networks under another name."""
     flags = ["sample", "--category=kick", "--count=1", "--no_sheet", "--output=a"]
@@ -103,8 +118,19 @@ def test_a_name_that_is_empty_is_no_name_left_out(capsys):
         assert "The name of the instrument is empty" in said(capsys, *words)
 
 
+@pytest.mark.parametrize("command", ["sample", "evaluate", "export-instrument"])
+@pytest.mark.parametrize("flags", [["--cwae="], ["--cwae=a", "--mcnn="]])
+def test_a_work_directory_whose_name_is_empty_is_none_left_out(capsys, tmp_path, command, flags):
+    """As --mcnn=$unset gives: not the sound of another inverter than the one that was meant."""
+    words = [command, *flags, "--output=out.safetensors"]
+    words += ["--data=."] * (command == "evaluate")
+    assert "The name of a work directory is empty" in said(capsys, *words)
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 def test_sample_wants_one_source_of_sound(capsys):
-    for flags in (["--mcnn=b"], ["--instrument=a", "--cwae=b"], ["--instrument=a", "--mcnn=b"]):
+    own = "--instrument=a"
+    for flags in (["--mcnn=b"], ["--mcnn="], [own, "--cwae=b"], [own, "--mcnn=b"]):
         with pytest.raises(SystemExit) as stop:
             main(["sample", "--output=out", *flags])
         assert stop.value.code == 2

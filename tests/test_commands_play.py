@@ -7,17 +7,22 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from instruments import tiny_frame_instrument
 from playing import DUSTIER, burst, files, pcm
 from tiny import MEL, NAMES
 
+from drumjax.__main__ import main
 from drumjax.audio.files import quantise
 from drumjax.audio.mel import mel_spectrogram
 from drumjax.export.wav import read_recipe
 from drumjax.play import shape as shaping
 from drumjax.play.controls import between, draw_codes, vary_codes
+from drumjax.play.instrument import save_instrument
 from drumjax.play.recipe import read
+from drumjax.play.refine import STEPS
+from drumjax.play.runtime import Player
 from drumjax.play.shape import Shape
-from drumjax.play.source_sound import read_source
+from drumjax.play.source_sound import error_of, read_source
 
 # sample
 
@@ -159,7 +164,7 @@ def test_vary_writes_the_sound_itself_and_its_variations(play, own, player, caps
     assert play("vary", "--input=my Kick.wav", "--output=out", *flags) == 0
     assert sorted(files(own / "out")) == [f"drumjax_my_kick_0{i}.wav" for i in range(4)]
     source = read_source("my Kick.wav", 22050, MEL.num_samples)
-    z = player.encode(source.audio, "kick")
+    z = player.encode(source.audio, "kick", refine=STEPS)
     codes = [z, *vary_codes(player.instrument, z, "kick", 0.4, 3, 9)]
     for i, code in enumerate(codes):
         expected = quantise(player.render(code, "kick"), 16)
@@ -236,8 +241,8 @@ def test_morph_goes_from_one_sound_to_the_other(play, own, player):
     assert play("morph", *flags, "--curve=spherical") == 0
     assert sorted(files(own / "out")) == [f"drumjax_morph_0{i}.wav" for i in range(1, 6)]
     a, b = (
-        player.encode(read_source(f"{name}.wav", 22050, MEL.num_samples).audio, category)
-        for name, category in (("my Kick", "kick"), ("snare 2", "snare"))
+        player.encode(read_source(f"{name}.wav", 22050, MEL.num_samples).audio, kind, refine=STEPS)
+        for name, kind in (("my Kick", "kick"), ("snare 2", "snare"))
     )
     for i, z in enumerate(between(a, b, 5, "spherical")):
         weights = np.float32([1 - i / 4, i / 4, 0])
@@ -407,6 +412,27 @@ def test_a_group_of_which_one_fails_replaces_nothing(play, refused, tmp_path, mo
     error = refused("sample", *flags, "--seed=2", "--trim_end=0.01")
     assert "kick_03: trim_start and trim_end leave nothing" in error
     assert files(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("command", ["vary", "morph"])
+def test_codes_of_a_sound_of_ones_own_are_refined(command, tmp_path, monkeypatch):
+    """By STEPS; the file holds a sound that the instrument can make, if not one that it finds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("drumjax.play.cache.use_cache", lambda: None)
+    save_instrument(tiny_frame_instrument(), tmp_path / "frames.safetensors", "float32")
+    player = Player(tiny_frame_instrument())
+    drawn = np.random.default_rng(3).normal(0, 1, player.instrument.latents)
+    soundfile.write("kick.wav", player.render(np.float32(drawn), "kick"), 22050, "FLOAT")
+    flags = ["--input=kick.wav", "--count=1"]
+    flags = flags if command == "vary" else ["--from=kick.wav", "--to=kick.wav", "--steps=2"]
+    assert main([command, "--instrument=frames.safetensors", *flags, "--output=out"]) == 0
+    first = min((tmp_path / "out").glob("*.wav"))
+    found = read(read_recipe(first), "x").sounds[0].z
+    audio = read_source("kick.wav", 22050, MEL.num_samples).audio
+    before, refined = (player.encode(audio, "kick", refine=n) for n in (0, STEPS))
+    np.testing.assert_allclose(found, refined, atol=1e-5)
+    assert np.abs(refined - before).max() > 0.05
+    assert error_of(player, audio, found, "kick") < 0.95 * error_of(player, audio, before, "kick")
 
 
 @pytest.mark.parametrize("command", ["vary", "morph"])

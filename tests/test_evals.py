@@ -7,16 +7,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from judging import known_subject
+from judging import known_subject, of_kits
 from judging import to_float as to_float_np
 from tiny import MEL, NAMES, bursts, state_maker
 
 from drumjax.errors import CheckpointError
-from drumjax.evals.embedding import log_mel_statistics
-from drumjax.evals.generation import Ears, generate, judge, largest_mix, orderings, same_mix
+from drumjax.evals.embedding import Embedding, log_mel_statistics
+from drumjax.evals.generation import (
+    Ears,
+    Made,
+    generate,
+    judge,
+    largest_mix,
+    orderings,
+    same_mix,
+)
 from drumjax.evals.load import load_network, load_pair
 from drumjax.evals.pictures import CEILING, draw_contact_sheet, to_ceiling
-from drumjax.evals.reconstruction import reconstruct
+from drumjax.evals.reconstruction import chained, reconstruct
+from drumjax.evals.tables import interval
 from drumjax.models import cwae, mcnn
 from drumjax.models.objective import to_float
 from drumjax.training.checkpoint import Checkpoints
@@ -192,14 +201,15 @@ class Deaf(NamedTuple):
 @pytest.fixture(scope="module")
 def judged():
     """A generator that gives back its training sounds, and one that gives back two of them."""
-    train, held = bursts(40, 40, 40, seed=3), bursts(12, 12, 12, seed=4)
+    train, held = of_kits(bursts(40, 40, 40, seed=3)), of_kits(bursts(12, 12, 12, seed=4))
     ears = Ears([log_mel_statistics(MEL, train.audio)], [Deaf()])
     subject, options = known_subject(train), (0, 1, 2)
     good = generate(subject, options, 40, 0, lambda _: None)
     first = np.array([np.flatnonzero(train.category == c)[0] for c in good.category])
     poor = good._replace(sound=to_float_np(train)[first])
+    rendered, chain = to_float_np(held), functools.partial(chained, subject)
     make = functools.partial(
-        judge, held_out=held, train=train, ears=ears, rendered=None, is_training=True, seed=0
+        judge, held_out=held, train=train, ears=ears, rendered=rendered, chain=chain, seed=0
     )
     return [make(made, tick=lambda _: None) for made in (good, poor)]
 
@@ -211,6 +221,34 @@ def sets_of(table):
 def test_copies_are_found(judged):
     assert judged[0]["copies"]["generated"]["mean"] == 1.0
     assert judged[0]["copies"]["held_out"]["mean"] < 0.1
+    assert judged[0]["copies"]["control"]["mean"] == 1.0  # this chain loses nothing
+
+
+def test_a_chain_that_loses_something_hides_copies_and_the_other_test_finds_them():
+    """Noise that moves sounds as far as they are apart: no near copies, but nearer to their own."""
+    train, held = bursts(20, 20, 20, 0, seed=3), bursts(30, 12, 12, 9, seed=4)
+    train, held = (x._replace(categories=(*NAMES, "tom")) for x in (train, held))
+    rng = np.random.default_rng(0)
+
+    def blurred(source):
+        sound = to_float_np(source)
+        return (sound + 0.6 * rng.standard_normal(sound.shape)).astype(np.float32)
+
+    made = Made(blurred(train), train.category, np.zeros((60, 4), np.float32))
+
+    def direction(sound):
+        return sound / np.linalg.norm(sound, axis=1, keepdims=True)
+
+    ears = Ears([Embedding("samples", "", direction)], [Deaf()])
+    copies = judge(made, held, train, ears, None, blurred, 0, lambda _: None)["copies"]
+    assert copies["control"]["mean"] < 0.5
+    assert copies["generated"]["mean"] < 0.5
+    assert copies["control"]["n"] == copies["among"] == 20 + 12 + 12  # as many of both, no toms
+    assert copies["nearer_control"]["mean"] > 0.8
+    assert copies["nearer"]["low"] > 0.7
+    others = made._replace(sound=blurred(bursts(20, 20, 20, seed=5)))
+    fresh = judge(others, held, train, ears, None, blurred, 0, lambda _: None)["copies"]
+    assert fresh["nearer"]["low"] < 0.5 < fresh["nearer"]["high"]
 
 
 def test_collapse_is_caught_by_recall_and_coverage_and_not_by_precision(judged):
@@ -237,7 +275,8 @@ def test_a_listener_that_hears_kicks_is_right_about_kicks(judged):
     assert ear["generated"]["categories"]["kick"]["mean"] == 1.0
     assert ear["generated"]["categories"]["snare"]["mean"] == 0.0
     assert ear["generated"]["macro"]["mean"] == pytest.approx(1 / 3)
-    assert table["ratio"] == pytest.approx(1.0)
+    assert table["ratio"]["mean"] == pytest.approx(1.0)
+    assert table["ratio"]["groups"] == 6
     np.testing.assert_array_equal(table["confusion"]["generated"], [[40, 0, 0]] * 3)
     nearest = table["ears"]["nearest training sound in log-mel statistics"]
     assert nearest["generated"]["macro"]["mean"] == 1.0  # they are training sounds
@@ -262,4 +301,29 @@ def test_embeddings_contradict_each_other_only_beyond_the_floor():
     assert near["order"]["a"] != near["order"]["b"]
     assert near["agree"]
     assert near["as_real"] == {"a": False, "b": False}
-    assert not orderings({"a": table(20.0, 40.0), "b": table(40.0, 20.0)})["agree"]
+    assert orderings({"a": table(20.0, 40.0), "b": table(40.0, 20.0)})["agree"] is False
+
+
+def test_embeddings_that_tell_nothing_apart_do_not_agree():
+    sets = {name: distance(0.0, 5.0) for name in ("training", "noisy", "generated")}
+    found = orderings({"a": {"sets": sets}, "b": {"sets": sets}})
+    assert found["agree"] is None
+    assert found["noise_told"] == {"a": False, "b": False}
+    sets["training"]["kad"] |= {"low": None, "high": None}  # of four kits
+    assert orderings({"a": {"sets": sets}})["order"] == {}
+
+
+def test_paired_sounds_have_no_interval_and_no_shares(judged):
+    row = sets_of(judged[0])["reconstructed"]
+    assert row["paired"]
+    assert row["kad"]["low"] is None
+    assert "recall" not in row
+    others = sets_of(judged[0])["generated"]
+    assert others["kad"]["low"] is not None
+    assert others["fad_infinity"] is None  # 36 sounds, 48 numbers
+
+
+def test_below_five_kits_there_is_no_interval():
+    few, enough = (interval(np.arange(8.0), np.arange(8) % n) for n in (4, 5))
+    assert few == {"mean": 3.5, "low": None, "high": None, "sounds": 8, "kits": 4}
+    assert enough["low"] < 3.5 < enough["high"]

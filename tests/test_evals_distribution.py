@@ -6,7 +6,7 @@ import scipy.linalg
 from tiny import MEL
 
 from drumjax.errors import DataError
-from drumjax.evals.accuracy import accuracy_ratio, confusion, recognition
+from drumjax.evals.accuracy import accuracy_ratio, confusion, ratio_interval, recognition
 from drumjax.evals.distribution import (
     bandwidth,
     copies,
@@ -14,6 +14,7 @@ from drumjax.evals.distribution import (
     fad_infinity,
     kad,
     kad_interval,
+    nearer,
     prdc,
     vendi,
 )
@@ -26,19 +27,20 @@ def gaussian_kad(shift, width):
     return 2e3 * same * (1 - np.exp(-(shift @ shift) / (2 * (width**2 + 2))))
 
 
-def looped_kad(a, b, width):
-    """Term by term."""
+def looped_kad(a, b, width, kits=None):
+    """Term by term; of a only pairs of different kits."""
 
     def kernel(x, y):
         return np.exp(-((x - y) ** 2).sum() / (2 * width**2))
 
-    def within(x):
-        n = len(x)
-        pairs = [kernel(x[i], x[j]) for i in range(n) for j in range(n) if i != j]
-        return sum(pairs) / (n * (n - 1))
+    def within(x, kits=None):
+        kits = range(len(x)) if kits is None else kits
+        both = list(zip(x, kits, strict=True))
+        pairs = [kernel(y, z) for y, i in both for z, j in both if i != j]
+        return np.mean(pairs)
 
     cross = np.mean([kernel(x, y) for x in a for y in b])
-    return 1e3 * (within(a) + within(b) - 2 * cross)
+    return 1e3 * (within(a, kits) + within(b) - 2 * cross)
 
 
 def looped_prdc(real, made, k):
@@ -117,11 +119,11 @@ def test_kad_of_a_known_shift(rng):
 def test_the_interval_is_that_of_leaving_each_kit_out(rng):
     a, b = rng.standard_normal((12, 3)), 0.4 + rng.standard_normal((9, 3))
     kits = np.array(["x", "y", "z"])[[0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 1, 0]]
-    of_a = [kad(a[kits != kit], b, 1.5) for kit in "xyz"]
-    of_b = [kad(a, np.delete(b, i, axis=0), 1.5) for i in range(9)]
+    of_a = [looped_kad(a[kits != k], b, 1.5, kits[kits != k]) for k in "xyz"]
+    of_b = [looped_kad(a, np.delete(b, i, axis=0), 1.5, kits) for i in range(9)]
     variance = 2 * np.var(of_a) + 8 * np.var(of_b)
     found = kad_interval(a, b, 1.5, kits)
-    assert found.mean == pytest.approx(kad(a, b, 1.5))
+    assert found.mean == pytest.approx(looped_kad(a, b, 1.5, kits))
     assert found.high - found.mean == pytest.approx(1.96 * np.sqrt(variance), rel=1e-4)
     assert found.mean - found.low == pytest.approx(found.high - found.mean)
     assert (found.n, found.groups) == (12, 3)
@@ -146,8 +148,23 @@ def test_the_interval_covers_the_truth_if_the_sounds_of_a_kit_are_alike(rng):
 def test_one_kit_tells_nothing_of_others(rng):
     x = rng.standard_normal((6, 2))
     alone = kad_interval(x, x + 1, 1.0, np.zeros(6))
-    assert alone.mean == pytest.approx(kad(x, x + 1, 1.0))
-    assert np.isnan([alone.low, alone.high]).all()
+    assert np.isnan([alone.mean, alone.low, alone.high]).all()
+    two = kad_interval(x, x + 1, 1.0, np.arange(6) % 2)
+    assert np.isfinite(two.mean)
+    assert np.isnan([two.low, two.high]).all()  # without one of them no pair is left
+
+
+def test_kits_that_are_alike_inside_do_not_move_a_set_away(rng):
+    """Both from one distribution, the reference in kits of five: 0 with kits, and not without."""
+    kits, found = np.arange(40) // 5, []
+    for _ in range(150):
+        a = np.sqrt(0.7) * rng.standard_normal((8, 3))[kits]
+        a += np.sqrt(0.3) * rng.standard_normal((40, 3))
+        b = rng.standard_normal((40, 3))
+        found.append((kad_interval(a, b, 2.0, kits).mean, kad(a, b, 2.0)))
+    mean, error = np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(150)
+    assert abs(mean[0]) < 3 * error[0]
+    assert mean[1] > 6 * error[1]
 
 
 def test_fad_is_the_closed_form_of_two_gaussians(rng):
@@ -261,6 +278,18 @@ def test_a_training_sound_that_occurs_twice_hides_no_copy(rng):
     assert copies(doubled, 5 + train) == 0.0
 
 
+def test_copies_that_were_blurred_are_nearer_to_what_they_were_made_of(rng):
+    """Blurred by less than sounds are apart: `copies` misses them, `nearer` does not."""
+    train, held, fresh = (rng.standard_normal((n, 32)) for n in (200, 200, 1000))
+    blurred = train + 0.9 * rng.standard_normal(train.shape)
+    assert copies(train, blurred) < 0.5
+    assert nearer(train, held, blurred).mean() > 0.95
+    assert nearer(train, held, fresh).mean() == pytest.approx(0.5, abs=0.1)
+    assert nearer(held, train, blurred).mean() < 0.05
+    with pytest.raises(DataError, match="199 and 200 points"):
+        nearer(train[1:], held, fresh)
+
+
 def test_vendi_counts_what_is_different():
     apart = 100.0 * np.eye(5)
     assert vendi(apart, 1.0) == pytest.approx(5.0)
@@ -326,6 +355,33 @@ def test_the_ratio_is_over_shared_categories_alone():
     assert accuracy_ratio(made, real) == pytest.approx(0.75 / 0.5)
     clap = recognition(np.array([0]), np.array([0]), ("clap",))
     assert np.isnan(accuracy_ratio(clap, real))
+
+
+def test_the_ratio_s_interval_covers_the_truth_with_kits(rng):
+    """Kits differ in how well they are recognised; categories differ too."""
+    base, made_share, covered, widths = np.array([0.7, 0.5]), np.array([0.9, 0.6]), 0, []
+    for _ in range(100):
+        ease = rng.uniform(-0.25, 0.25, 30)
+        kits, category = np.repeat(np.arange(30), 6), np.tile([0, 0, 0, 1, 1, 1], 30)
+        real = rng.random(180) < base[category] + ease[kits]
+        new = np.repeat([0, 1], 64)
+        made = rng.random(128) < made_share[new]
+        found = ratio_interval(1.0 * real, category, kits, 1.0 * made, new, draws=400)
+        covered += found.low <= made_share.mean() / base.mean() <= found.high
+        widths.append(found.high - found.low)
+    assert 88 <= covered <= 100  # of 95; two in a hundred runs below 90
+    assert np.mean(widths) < 0.6
+    assert (found.n, found.groups) == (180, 30)
+
+
+def test_the_ratio_by_hand_and_without_an_interval_for_four_kits():
+    real, category = np.array([1, 0, 1, 1.0]), np.array([0, 0, 1, 2])
+    made, wanted = np.array([1, 1, 0.5, 0.0]), np.array([0, 1, 1, 3])
+    found = ratio_interval(real, category, np.arange(4), made, wanted)
+    assert found.mean == pytest.approx((1 + 0.75) / (0.5 + 1))  # of categories 0 and 1
+    assert np.isnan([found.low, found.high]).all()
+    assert (found.n, found.groups) == (3, 3)
+    assert np.isnan(ratio_interval(0 * real, category, np.arange(4), made, wanted).mean)
 
 
 def test_answers_that_do_not_fit_are_refused():

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import soundfile
-from judging import known_subject, to_float
+from judging import known_subject, of_kits, to_float
 from tiny import MEL, NAMES, bursts
 
 from drumjax.audio.levels import CEILING
@@ -41,7 +41,7 @@ def results():
 
 
 def _results():
-    train, held = bursts(20, 20, 20, seed=3), bursts(8, 8, 8, seed=4)
+    train, held = of_kits(bursts(20, 20, 20, seed=3)), of_kits(bursts(8, 8, 8, seed=4))
     both = held._replace(
         audio=np.concatenate([held.audio, train.audio]),
         category=np.concatenate([held.category, train.category]),
@@ -52,8 +52,8 @@ def _results():
 
     def sweeps(tick):
         tick(3.0)
-        cell = {"each_size": 0.5}
-        return {"all": {"pitch": {"pitch": cell}}}
+        cell = {"each": -0.5, "each_size": 0.5, "slope_size": 0.25}
+        return {"all": {"pitch": {"pitch": cell}}, "points": 10}
 
     return evaluate(subject, material, OPTIONS, sweeps)
 
@@ -81,8 +81,8 @@ def test_json_holds_every_section(written, results):
     assert told["reconstruction"]["rendered"]["sc"]["macro"] == pytest.approx(0.0, abs=1e-5)
     assert told["data"]["judged"] == {
         "sounds": 24,
-        "kits": 2,
-        "categories": {name: {"sounds": 8, "kits": 2} for name in NAMES},
+        "kits": 6,
+        "categories": {name: {"sounds": 8, "kits": 6} for name in NAMES},
     }
     assert told["options"]["seed"] == 1
     assert len(told["data"]["digest"]) == 64
@@ -100,7 +100,7 @@ def test_headlines_are_the_numbers(results):
 
 def test_markdown_has_a_row_for_each_category_and_its_counts(written):
     text = (written / "report.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith("| kick | 8 | 2 |")]
+    rows = [line for line in text.splitlines() if line.startswith("| kick | 8 | 6 |")]
     assert len(rows) == 2  # what comes back, and what is recognised
     assert "0.500" in rows[0]  # the mel of the code is half of the kick's
     assert "<script>" not in text
@@ -109,6 +109,51 @@ def test_markdown_has_a_row_for_each_category_and_its_counts(written):
             len(re.findall(r"(?<!\\)\|", row)) for row in block.splitlines() if row[:1] == "|"
         }
         assert len(widths) <= 1, block  # all rows of a table have its columns
+
+
+def test_copies_are_told_where_the_control_is_found(results):
+    """The subject plays training sounds back without loss, so both tests see it."""
+    found = results.numbers["generation"]["copies"]
+    assert (found["control"]["mean"], found["nearer_control"]["mean"]) == (1.0, 1.0)
+    lines = {line.title: line for line in headlines(results.numbers)}
+    line = lines["Copies of training sounds"]
+    assert "training sounds sent through the chain: 100.0 %" in line.beside
+
+
+def test_copies_are_not_claimed_where_the_control_is_missed(results):
+    found = dict(results.numbers["generation"])
+    share = {"mean": 0.4, "low": 0.3, "high": 0.5, "n": 60}
+    found["copies"] = {**found["copies"], "control": share, "nearer": share}
+    lines = list(headlines({**results.numbers, "generation": found}))
+    assert "Copies of training sounds" not in {line.title for line in lines}
+    line = lines[-1]
+    assert line.title == "Nearer to a training sound than to a held-out one"
+    assert line.value == "40 % (30 to 50)"
+    assert "cannot be told by this test" in line.words
+    assert "training sounds sent through the chain: 40.0 %" in line.beside
+
+
+def test_a_test_that_does_not_find_its_control_says_nothing(results):
+    found = dict(results.numbers["generation"])
+    share = {"mean": 0.45, "low": 0.3, "high": 0.6, "n": 60}
+    found["copies"] = {**found["copies"], "control": share, "nearer_control": share}
+    *_, line = headlines({**results.numbers, "generation": found})
+    assert line.value == "cannot be told"
+    assert "is 45 % (30 to 60)" in line.beside
+
+
+def test_the_diagonal_of_attributes_has_its_sign(written):
+    text = (written / "report.md").read_text()
+    assert "| pitch | **-0.50** | 0.25 |" in text
+    assert "about 0.22 by chance" in text  # 0.674 / √(10 - 1)
+
+
+def test_one_number_of_codes_is_set_beside_the_prior(results):
+    table = results.numbers["latent"]
+    rows = [*table["categories"].values(), table["held_out"]]
+    assert {row["raw"]["n"] for row in rows} == {table["n"]} == {12}
+    assert "p" not in rows[0]["raw"]
+    assert not any("prior" in line.title for line in headlines(results.numbers))
 
 
 def test_a_dash_stands_for_what_is_not_known():

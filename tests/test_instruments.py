@@ -1,16 +1,20 @@
 """The factory instrument: whole, small enough, playable in every category; and never written to."""
 
+import re
+import runpy
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from instruments import tiny_frame_instrument
 
 from drumjax import instruments
 from drumjax.commands._files import check_instrument
 from drumjax.errors import ConfigError, InstrumentError
 from drumjax.play import controls
 from drumjax.play.instrument import encoder_path, load_instrument
+from drumjax.play.meta import check_meta, check_tensors
 from drumjax.play.runtime import Player
 from drumjax.play.source_sound import error_of
 
@@ -46,6 +50,31 @@ def test_it_has_what_the_readme_plays_it_with(factory):
     assert factory.meta["provenance"]["licence"] != "not stated"
 
 
+def test_its_file_its_card_and_its_config_agree(factory):
+    """The card's table, its first sentence and its counts, the credits, and configs/."""
+    about = factory.meta["provenance"]
+    told, sounds = about["frame_wae"], about["frame_wae"]["data"]["sounds"]
+    card = (instruments.FOLDER / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[-2] for line in card.splitlines() if line.startswith("| [")]
+    assert sum(map(int, rows)) == sounds
+    section = card.split("## What it was trained on", 1)[1]
+    assert int(re.search(r"\d+", section)[0]) == sounds
+    kinds = re.search(r"\nKick [^#|]*", section)[0].lower()
+    counts = dict(re.findall(r"([a-z_]+) (\d+)[,.]", kinds))
+    assert list(counts) == list(factory.categories) == told["data"]["categories"]
+    assert sum(map(int, counts.values())) == sounds
+    credited = re.findall(r"\((\d+) sounds, ", about["credits"])
+    assert len(credited) == about["credits"].count(" sounds")
+    assert sum(map(int, credited)) == sounds
+    config = runpy.run_path(str(ROOT / "configs/frame_wae.py"))["get_config"]("small").to_dict()
+    ours = told["config"]
+    for key in ("model", "seed", "mel", "frame_wae"):
+        assert ours[key] == config[key], key
+    assert ours["data"] == {k: config["data"][k] for k in ("augment", "balanced", "per_category")}
+    assert ours["train"]["steps"] == config["train"]["steps"]
+    assert 0 < told["steps"] <= config["train"]["steps"]
+
+
 def test_both_files_fit_and_are_installed():
     """The repository has room for 40 MB of them; pyproject.toml names all but the Python."""
     path = instruments.factory()
@@ -61,6 +90,38 @@ def test_an_installation_without_it_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(instruments, "FOLDER", tmp_path)
     with pytest.raises(InstrumentError, match=r"factory\.safetensors, is not there; install drumj"):
         instruments.factory()
+
+
+# What no inverter without a network could play, in files from strangers
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n_fft": 32768, "hop_length": 256}, "mel.n_fft is 32768, more than 64 hops"),
+        ({"n_fft": 65536, "hop_length": 1024, "num_samples": 600_000}, "spectrograms are too"),
+        ({"n_fft": 65536, "hop_length": 1024, "n_mels": 600}, "spectrograms are too large"),
+        ({"n_mels": 2, "f_min": 5000.0, "f_max": 5001.0}, "mel filters are empty"),
+    ],
+)
+def test_mels_that_no_phase_can_be_made_of(factory, changes, words):
+    meta = {**factory.meta, "mel": {**factory.meta["mel"], "win_length": 2048}}
+    meta["mel"] |= {"n_fft": 2048, "hop_length": 512}
+    check_meta(meta)
+    meta["mel"] |= changes
+    with pytest.raises(ValueError, match=words):
+        check_meta(meta)
+
+
+@pytest.mark.parametrize("name", ["shortcut/spread", "shortcut/scale"])
+@pytest.mark.parametrize("least", [0.0, -1.0])
+def test_what_is_divided_by_lies_above_zero(name, least):
+    made = tiny_frame_instrument()
+    check_tensors(made.meta, made.tensors, ("shortcut/",))
+    value = np.array(made.tensors[name])
+    value.flat[-1] = least
+    with pytest.raises(ValueError, match=f"{name} is not above 0 everywhere"):
+        check_tensors(made.meta, {**made.tensors, name: value}, ("shortcut/",))
 
 
 def test_nothing_is_written_beside_it(tmp_path):

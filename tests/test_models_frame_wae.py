@@ -16,12 +16,14 @@ from drumjax import train
 from drumjax.audio.mel import mel_spectrogram
 from drumjax.categories import CATEGORIES
 from drumjax.errors import ConfigError, DataError
-from drumjax.models import build_objective, frame_wae, model_config
+from drumjax.models import build_objective, check_batches, frame_wae, model_config
 from drumjax.models.objective import merge_categories, split_categories
-from drumjax.nn import compression
+from drumjax.nn import compression, frame_nets
 from drumjax.nn.mmd import SCALES
+from drumjax.play.instrument import build_instrument, load_instrument, save_instrument
+from drumjax.play.runtime import Player
 from drumjax.training.checkpoint import Checkpoints
-from drumjax.training.state import adam, create_state
+from drumjax.training.state import TrainState, adam
 from drumjax.training.update import learning_rate, make_update
 
 N, KEY = 4, 5
@@ -135,6 +137,32 @@ def test_training_set_is_measured_in_any_batches(source, fitted):
         np.testing.assert_allclose(whole[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+def test_without_the_shortcut_the_networks_do_everything(source, fitted, tmp_path):
+    """Codes are the encoder's alone; and there is an instrument of it."""
+    config = dataclasses.replace(FRAMES, shortcut=False)
+    constants = frame_wae.fit(config, pairs(source))
+    assert not np.any(constants["shortcut"]["kernel"])
+    for name in ("mean", "spread", "scale"):
+        theirs = fitted["constants"]["shortcut"][name]
+        np.testing.assert_array_equal(constants["shortcut"][name], theirs, err_msg=name)
+    variables = {**fitted, "constants": constants}
+    z = np.asarray(frame_wae.encode(config, variables, source.audio, source.category))
+    assert np.isfinite(z).all()
+    assert (z.std(0) > 0).all()
+    x = jnp.asarray(compressed(mels_of(source)), jnp.float32)
+    labels, shortcut = jax.nn.one_hot(source.category, 3), constants["shortcut"]
+    rest = (x - shortcut["mean"][source.category]) / (3 * shortcut["scale"])
+    own = frame_nets.encode(config.nets, fitted["params"]["encoder"], rest, labels)
+    np.testing.assert_allclose(z, own, rtol=1e-3, atol=1e-4)
+    path = tmp_path / "a.safetensors"
+    save_instrument(build_instrument(config, variables, None, None), path)
+    read = load_instrument(path, encoder=True)
+    assert not np.any(read.tensors["shortcut/kernel"])
+    player = Player(read)
+    again = player.encode(source.audio[:2] / np.float32(32767), "kick")
+    np.testing.assert_allclose(again, z[:2], rtol=0.02, atol=0.02 * np.abs(z).max())
+
+
 def test_no_sounds_cannot_be_measured():
     with pytest.raises(DataError, match="no sounds to fit"):
         frame_wae.fit(FRAMES, iter(()))
@@ -184,20 +212,19 @@ def test_codes_are_fitted_category_by_category(source, fitted):
 
 
 def test_a_few_steps_lower_the_loss(source, fitted):
+    """In one program, whose state after 25 steps still holds the shortcut that was measured."""
     config = dataclasses.replace(FRAMES, noise=0.0)
     objective, optimiser = frame_wae.objective(config), adam()
     rate = learning_rate(3e-3, "constant", 1, 0)
-    step = jax.jit(make_update(objective, optimiser, rate, 0))
-    state = create_state(objective, optimiser, jax.random.key(0))
-    state = state._replace(variables={**state.variables, "constants": fitted["constants"]})
-    kept = jax.tree.map(np.asarray, state.variables["constants"])
-    found = []
-    for _ in range(25):
-        state, metrics = step(state, batch_of(source, N))
-        found.append({k: float(v) for k, v in metrics.items()})
-    assert found[-1]["loss"] < 0.9 * found[0]["loss"]
-    after = state.variables["constants"]
-    for ours, theirs in zip(jax.tree.leaves(after), jax.tree.leaves(kept), strict=True):
+    update, batch = make_update(objective, optimiser, rate, 0), batch_of(source, N)
+    moments = {"frame_wae": optimiser.init(fitted["params"])}
+    start = TrainState(jnp.int32(0), fitted, moments, jnp.float32(1.0))
+    run = jax.jit(lambda state: jax.lax.scan(lambda s, _: update(s, batch), state, None, 25))
+    state, metrics = run(start)
+    losses = np.asarray(metrics["loss"])
+    assert losses[-1] < 0.9 * losses[0]
+    after = jax.tree.leaves(state.variables["constants"])
+    for ours, theirs in zip(after, jax.tree.leaves(fitted["constants"]), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -214,9 +241,14 @@ def test_batches_that_no_mmd_can_be_computed_of_are_refused(source, fitted, rows
 # Configs
 
 
+def from_file(variant):
+    """What configs/frame_wae.py gives for a variant."""
+    return runpy.run_path(str(CONFIGS / "frame_wae.py"))["get_config"](variant).to_dict()
+
+
 @pytest.mark.parametrize("variant", ["base", "small", "tiny"])
 def test_each_variant_is_a_network(variant):
-    config = runpy.run_path(str(CONFIGS / "frame_wae.py"))["get_config"](variant).to_dict()
+    config = from_file(variant)
     objective = build_objective(config, CATEGORIES)
     made = jax.eval_shape(objective.init, jax.random.key(0))
     assert objective.losses["frame_wae"].trains == ("encoder", "decoder")
@@ -226,11 +258,13 @@ def test_each_variant_is_a_network(variant):
 
 
 def test_defaults_are_those_of_the_config():
-    config = get_config("frame_wae").to_dict()
-    config["frame_wae"] |= {k: getattr(frame_wae.FrameWaeConfig(), k) for k in ("latents", "width")}
-    frozen = model_config(config, NAMES)
-    assert frozen.categories == NAMES
-    assert (frozen.nets.latents, frozen.nets.width, frozen.nets.categories) == (128, 320, 3)
+    """But for what follows from the data's section, and the upper edge, which a config spells."""
+    config = from_file("small")
+    frozen, default = model_config(config, CATEGORIES), frame_wae.FrameWaeConfig()
+    mel = dataclasses.replace(default.mel, f_max=11025.0)
+    assert frozen == dataclasses.replace(default, batch_size=4 * 11, mel=mel)
+    assert (frozen.latents, frozen.width, frozen.wide, frozen.blocks) == (128, 320, 384, 2)
+    assert model_config(config, NAMES).nets.categories == 3
 
 
 @pytest.mark.parametrize(
@@ -262,50 +296,62 @@ def test_unknown_field_is_named_with_the_known_ones():
         model_config(config, NAMES)
 
 
-# Through the training loop
+@pytest.mark.parametrize(
+    ("model", "changes", "named"),
+    [
+        ("frame_wae", {"balanced": False}, "data.balanced=True"),
+        ("frame_wae", {"per_category": 1}, "raise data.per_category"),
+        ("cwae", {"per_category": 1}, "raise data.per_category"),
+    ],
+)
+def test_batches_of_such_a_config_are_refused_first(tmp_path, model, changes, named):
+    """Before any sound is looked for, and before the work directory is claimed."""
+    config = get_config(model).to_dict()
+    config["data"] |= {"path": str(tmp_path / "nothing"), **changes}
+    with pytest.raises(ConfigError, match=named):
+        train.train(config, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.fixture
-def run(monkeypatch, tmp_path):
-    """Runs the loop on noise bursts; all runs but the first find their programs on disk."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in zip(names, (str(tmp_path / "cache"), 0.1), strict=True):
-        jax.config.update(name, value)
-    splits = {"train": bursts(7, 9, 8), "validation": bursts(2, 2, 0, seed=1)}
-    splits["validation"] = splits["validation"]._replace(categories=NAMES)
-    monkeypatch.setattr(train, "load_source", lambda path, split: splits[split])
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("frame_wae", {"per_category": 2}),
+        ("cwae", {"balanced": False, "per_category": 2}),
+        ("mcnn", {"balanced": False, "per_category": 1}),
+    ],
+)
+def test_batches_that_the_losses_take_are_not(model, changes):
+    config = get_config(model).to_dict()
+    config["data"] |= changes
+    check_batches(config)
 
-    def call(name, *options):
-        config = f"--config={Path(__file__).parent / 'tiny.py'}:frame_wae"
-        return train.main(["train", config, f"--workdir={tmp_path / name}", *options])
 
-    yield call
-    for name, value in before.items():
-        jax.config.update(name, value)
+# Through the training loop; that a run goes on where it stopped is tests/test_train.py's to show
 
 
 @pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
-def test_two_steps_and_two_more_are_four(run, tmp_path, capsys):
+def test_two_steps_leave_what_a_run_leaves(monkeypatch, tmp_path):
     """And the data set's third category has no validation sound."""
-    assert run("a", "--config.train.steps=2") == 0
-    assert run("a", "--config.train.steps=4") == 0
-    assert "Going on from step 2." in capsys.readouterr().out
-    assert run("b", "--config.train.steps=4") == 0
-    found = []
-    for name in "ab":
-        checkpoints = Checkpoints(tmp_path / name, read_only=True)
-        config = checkpoints.config(4)["config"]
-        like = jax.eval_shape(build_objective(config, NAMES).init, jax.random.key(0))
-        found.append(checkpoints.restore_model(4, like))
-        checkpoints.close()
-    for one, other in zip(*map(jax.tree.leaves, found), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert float(found[0]["constants"]["shortcut"]["scale"]) != 1.0
-    assert np.any(found[0]["constants"]["latents"]["mean"])
-    rows = [json.loads(line) for line in (tmp_path / "a/metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows if row["split"] == "train"] == [1, 2, 3, 4]
-    last = [row for row in rows if row["split"] == "validation"][-1]
+    splits = {"train": bursts(7, 9, 8), "validation": bursts(2, 2, 0, seed=1)}
+    splits["validation"] = splits["validation"]._replace(categories=NAMES)
+    monkeypatch.setattr(train, "load_source", lambda path, split: splits[split])
+    workdir = tmp_path / "run"
+    flags = [f"--config={Path(__file__).parent / 'tiny.py'}:frame_wae", f"--workdir={workdir}"]
+    flags += ["--config.train.steps=2", "--config.data.augment.probability=0.0"]
+    assert train.main(["train", *flags]) == 0
+    checkpoints = Checkpoints(workdir, read_only=True)
+    config = checkpoints.config(2)["config"]
+    like = jax.eval_shape(build_objective(config, NAMES).init, jax.random.key(0))
+    found = checkpoints.restore_model(2, like)
+    checkpoints.close()
+    measured = frame_wae.fit(FRAMES, pairs(splits["train"]))["shortcut"]
+    for name, value in found["constants"]["shortcut"].items():
+        np.testing.assert_allclose(value, measured[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    assert np.all(np.any(found["constants"]["latents"]["mean"], axis=1))  # fitted, of each category
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row["split"] == "train"] == [1, 2]
+    [last] = [row for row in rows if row["split"] == "validation"]
     assert {"loss", "mse", "sc", "log", "mmd", "sc/kick", "sc/snare"} <= set(last)
     assert "sc/clap" not in last
-    assert (tmp_path / "a/validation/step_000004.png").is_file()
+    assert (workdir / "validation/step_000002.png").is_file()

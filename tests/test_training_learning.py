@@ -79,6 +79,13 @@ def test_cwae_learns(monkeypatch, splits, tmp_path):
     assert found[-1]["sc"] < 0.95 * mean_mel_convergence(splits)
 
 
+def test_frame_wae_learns(monkeypatch, splits, tmp_path):
+    """Its networks add to what the principal components tell, of sounds that neither heard."""
+    settings = {"train.steps": 150, "train.validate_every": 75, "train.checkpoint_every": 150}
+    found = learn(monkeypatch, splits, tmp_path / "run", "frame_wae", **settings)
+    assert found[-1]["sc"] < 0.8 * mean_mel_convergence(splits)
+
+
 def test_mcnn_learns(monkeypatch, splits, tmp_path):
     """Silence scores 1."""
     settings = {"mcnn.heads": 2, "mcnn.channels": "(16, 16, 8, 8, 8, 4, 2, 2)"}

@@ -96,7 +96,9 @@ def main(argv: Sequence[str]) -> int:
     name = " and ".join(_files.shown(Path(path).absolute().name) for path in paths)
     subject = subject_of(player, name)
     data = str(Path(args.data).expanduser())  # shells leave the ~ in --data=~/kits alone
-    material = load_material(data, args.split, subject.categories, subject.mel, 0, _reading)
+    material = load_material(
+        data, args.split, subject.categories, subject.mel, 0, _reading, subject.about["data"]
+    )
     options = _options(args)
     sweeps = _sweeps(player, args) if options.latent else None
     results = evaluate(subject, material, options, sweeps)
@@ -177,10 +179,15 @@ def subject_of(player: "Player", name: str) -> "Subject":
 
 
 def _provenance(meta: Any) -> dict[str, Any]:
-    """How long the networks were trained, on how many sounds, under which licence."""
+    """How long each network was trained and on what, under which licence; its number format."""
     found = meta.get("provenance", {})
-    steps = {k: v["steps"] for k, v in found.items() if isinstance(v, dict) and "steps" in v}
-    return {"steps": steps, "licence": found.get("licence"), "precision": meta.get("precision")}
+    runs = {k: v for k, v in found.items() if isinstance(v, dict) and "steps" in v}
+    return {
+        "steps": {k: v["steps"] for k, v in runs.items()},
+        "data": {k: v.get("data") or {} for k, v in runs.items()},
+        "licence": found.get("licence"),
+        "precision": meta.get("precision"),
+    }
 
 
 def _sweeps(player: "Player", args: argparse.Namespace) -> Callable[..., dict[str, Any]] | None:
@@ -189,5 +196,10 @@ def _sweeps(player: "Player", args: argparse.Namespace) -> Callable[..., dict[st
         return None
     from drumjax.play.sweep import measure_sweeps
 
-    sizes = _QUICKLY_SWEPT if args.quick else _SWEPT
-    return lambda tick: measure_sweeps(player, args.seed, *sizes, progress=lambda _: tick(1.0))
+    count, points = _QUICKLY_SWEPT if args.quick else _SWEPT
+
+    def measure(tick: Callable[[float], Any]) -> dict[str, Any]:
+        report = {"progress": lambda _: tick(1.0)}
+        return {**measure_sweeps(player, args.seed, count, points, **report), "points": points}
+
+    return measure

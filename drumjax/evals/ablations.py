@@ -14,7 +14,8 @@ from drumjax.audio.envelope import activity_mask
 from drumjax.audio.mel import MelConfig, log_mel, mel_spectrogram
 from drumjax.audio.spectral_losses import log_mel_loss, mask_bce, spectral_convergence
 from drumjax.data.source import Source
-from drumjax.evals.checkerboard import checkerboard, tail
+from drumjax.errors import ConfigError
+from drumjax.evals.checkerboard import TONAL, checkerboard, tail
 from drumjax.evals.latent import mmd_to_prior
 from drumjax.evals.statistics import bootstrap_mean
 from drumjax.models import cwae, frame_wae, mcnn
@@ -24,7 +25,6 @@ from drumjax.training.sweep import sweep
 
 _FLOOR = 1e-3  # of mels, before the log of the error that WAEs are compared by
 LATER = 64  # samples after a sound's end, from where on a tail is a tail
-TONAL = ("kick", "tom", "conga", "bongo")  # whose lines a checkerboard can be told from
 
 
 class Row(NamedTuple):
@@ -68,8 +68,16 @@ ROWS = (
 
 
 def find_row(model: str, name: str) -> Row:
-    """The row of that name; there must be one."""
-    return next(row for row in ROWS if (row.model, row.name) == (model, name))
+    """The row of that name.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    for row in ROWS:
+        if (row.model, row.name) == (model, name):
+            return row
+    known = ", ".join(f"{row.model} {row.name}" for row in ROWS)
+    raise ConfigError(f"There is no ablation {model} {name}; choose one of {known}.")
 
 
 def variant(row: Row, base: str) -> str:
@@ -161,8 +169,8 @@ def measure_mcnn(config: mcnn.McnnConfig, variables: Variables, source: Source) 
       "sc" and "sc_log" (NDM eq. 11, 12), "mask": eq. 9 in nats, "overlap": of the mask above one
       half with the true one (intersection over union), both None without a mask; "checkerboard":
       prominence in dB above that of the originals, of the tonal sounds; each [mean, low, high];
-      "zeros": share of the sounds that are exactly 0 from 64 samples after their end, "tail_dbfs":
-      the median RMS of the others there, None if there are none.
+      "zeros": share of the sounds that are exactly 0 from 64 samples after their end, of those that
+      do not fill the clip, "tail_dbfs": the median RMS of the others there; None if there are none.
     """
     values = sweep(jax.jit(functools.partial(_mcnn_values, config, variables)), source)
     tonal = np.isin(np.array(source.categories)[source.category], TONAL)
@@ -171,15 +179,16 @@ def measure_mcnn(config: mcnn.McnnConfig, variables: Variables, source: Source) 
         checkerboard(x, source.length[tonal], source.sample_rate)
         for x in (values["sound"][tonal], original)
     )
-    ends = np.minimum(source.length + LATER, source.audio.shape[1])
-    after = tail(values["sound"], ends)
+    ends = source.length + LATER
+    over = ends < source.audio.shape[1]  # nothing comes after the others
+    after = tail(values["sound"][over], ends[over])
     rest = after["tail_dbfs"][~after["exact_zero"]]
     masked = config.mask != "off"
     return {
         **{k: _interval(values[k], source) for k in ("sc", "sc_log")},
         **{k: _interval(values[k], source) if masked else None for k in ("mask", "overlap")},
         "checkerboard": _interval(lines - own, source, tonal),
-        "zeros": float(np.mean(after["exact_zero"])),
+        "zeros": float(np.mean(after["exact_zero"])) if over.any() else None,
         "tail_dbfs": float(np.median(rest)) if len(rest) else None,
     }
 
@@ -250,7 +259,8 @@ def _table(
     cells = _mcnn_cells if model == "mcnn" else _wae_cells
     lines = [f"| {row.words} | {' | '.join(cells(found))} |" for row, found in done]
     ruler = "|" + "---|" * (HEADS[model].count("|") - 1)
-    return "\n".join([head + "intervals over kits.", "", HEADS[model], ruler, *lines])
+    head += "intervals over kits. One run each: what another seed would change is not told."
+    return "\n".join([head, "", HEADS[model], ruler, *lines])
 
 
 def _wae_cells(found: Mapping[str, Any]) -> list[str]:
@@ -260,9 +270,11 @@ def _wae_cells(found: Mapping[str, Any]) -> list[str]:
 
 
 def _mcnn_cells(found: Mapping[str, Any]) -> list[str]:
-    after = "exact zeros" if found["zeros"] == 1 else f"{found['tail_dbfs']:.0f} dBFS"
-    if 0 < found["zeros"] < 1:
-        after = f"{100 * found['zeros']:.0f} % exact zeros, else {after}"
+    zeros, after = found["zeros"], "–"
+    if zeros is not None:
+        after = "exact zeros" if zeros == 1 else f"{found['tail_dbfs']:.0f} dBFS"
+        if 0 < zeros < 1:
+            after = f"{100 * zeros:.0f} % exact zeros, else {after}"
     errors = [_cell(found[k]) for k in ("sc", "sc_log", "mask", "overlap")]
     return [*errors, _cell(found["checkerboard"], 1), after]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from drumjax.errors import DataError
 from drumjax.evals.statistics import Interval, wilson
+from drumjax.evals.tables import FEWEST
 
 
 def confusion(wanted: np.ndarray, heard: np.ndarray, count: int) -> np.ndarray:
@@ -73,3 +74,56 @@ def accuracy_ratio(generated: dict[str, Any], real: dict[str, Any]) -> float:
         sum(side["categories"][name].mean for name in shared) for side in (generated, real)
     )
     return made / known if known else math.nan
+
+
+def ratio_interval(
+    real: np.ndarray,
+    real_category: np.ndarray,
+    kits: np.ndarray,
+    made: np.ndarray,
+    made_category: np.ndarray,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """Macro accuracy of new sounds over that of real ones, with its 95 % interval.
+
+    Over the categories of both. Kits of the real sounds are drawn with replacement, and new sounds
+    within their categories; a draw takes the mean over the categories that it has real sounds of.
+
+    Args:
+      real: how right the answers to real sounds are [n], from 0 to 1.
+      real_category: indices [n].
+      kits: of the real sounds [n].
+      made: the same of new sounds [m].
+      made_category: indices [m].
+      draws: how many.
+      seed: of the draws.
+
+    Returns:
+      n and groups: real sounds of shared categories, and their kits. low and high are NaN below
+      FEWEST kits; all is NaN if no category is shared, or no real sound of one is recognised.
+    """
+    shared = np.intersect1d(real_category, made_category)
+    rows = np.isin(real_category, shared)
+    real, real_category, kits = real[rows], real_category[rows], np.asarray(kits)[rows]
+    own = real_category[:, None] == shared[None]  # [n, k]
+    new = [made[made_category == c] for c in shared]
+    known = [real[column].mean() for column in own.T]
+    names, place = np.unique(kits, return_inverse=True)
+    if not len(shared) or not np.sum(known) > 0:
+        return Interval(math.nan, math.nan, math.nan, len(real), len(names))
+    mean = float(sum(x.mean() for x in new) / np.sum(known))
+    if len(names) < FEWEST:
+        return Interval(mean, math.nan, math.nan, len(real), len(names))
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)[:, place]
+    sounds = drawn @ own  # [draws, k]
+    right = drawn @ (own * real[:, None])
+    there = sounds > 0
+    shares = right / np.maximum(sounds, 1)
+    again = [rng.multinomial(len(x), np.full(len(x), 1 / len(x)), draws) @ x / len(x) for x in new]
+    below = np.where(there, shares, 0.0).sum(axis=1)
+    above = np.where(there, np.stack(again, axis=1), 0.0).sum(axis=1)
+    ratios = above[below > 0] / below[below > 0]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return Interval(mean, float(low), float(high), len(real), len(names))

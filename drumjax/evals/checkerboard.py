@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+TONAL = ("kick", "tom", "conga", "bongo")  # in the noise of the others lines are hidden
 _LINE = 2  # bins to each side that belong to a line: it is as wide as the Hann window's main lobe
 _NEAR, _FAR = 5, 30  # bins to each side whose median is the surroundings
 

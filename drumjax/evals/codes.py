@@ -8,12 +8,12 @@ import numpy as np
 from drumjax.data.folder import take
 from drumjax.data.source import Source
 from drumjax.errors import DataError
-from drumjax.evals.latent import mmd_to_prior, pca_share, smoothness
+from drumjax.evals.latent import expected_share, mean_mmd, pca_share, smoothness
 from drumjax.evals.reconstruction import CHUNK, original
 from drumjax.evals.subject import Subject
 from drumjax.training.sweep import first_of_each
 
-_LEAST = 8  # codes of a category
+_LEAST, _MOST = 8, 64  # codes that are set beside the prior at a time
 
 
 def encode_source(subject: Subject, source: Source, tick: Callable[[float], Any]) -> np.ndarray:
@@ -36,7 +36,10 @@ def judge_codes(
     seed: int,
     tick: Callable[[float], Any],
 ) -> dict[str, Any]:
-    """All numbers on codes.
+    """All numbers on codes; None stands where there are too few of them.
+
+    One number n of codes is set beside the prior for all categories, that of the smallest one that
+    has enough, or their ratios could not be compared.
 
     Args:
       subject: with an encoder.
@@ -50,33 +53,42 @@ def judge_codes(
     """
     few = take(source, first_of_each(source, most))
     z, held = encode_source(subject, few, tick), encode_source(subject, held_out, tick)
-    table: dict[str, Any] = {"categories": {}}
-    for c, name in enumerate(few.categories):
+    sizes = np.bincount(few.category, minlength=len(few.categories))
+    enough = [int(c) for c in np.flatnonzero(sizes >= _LEAST)]
+    n = min([_MOST, *(int(sizes[c]) for c in enough)]) if enough else _LEAST
+    table: dict[str, Any] = {"n": n, "categories": {}}
+    for c in enough:
         own = few.category == c
-        if own.sum() >= _LEAST:
-            row = {"raw": mmd_to_prior(z[own], most, seed), "pca3": _share(z[own])}
-            if subject.standardise is not None:
-                row["standardised"] = mmd_to_prior(
-                    subject.standardise(z[own], few.category[own]), most, seed
-                )
-            table["categories"][name] = {**row, "sounds": int(own.sum())}
-            tick(CHUNK)
-    table["held_out"] = {"raw": mmd_to_prior(held, most, seed), "sounds": len(held)}
-    if subject.standardise is not None:
-        table["held_out"]["standardised"] = mmd_to_prior(
-            subject.standardise(held, held_out.category), most, seed
-        )
-    table["pca3"] = {"codes": _share(z), "prior": 3 / subject.latents, "sounds": len(z)}
+        table["categories"][few.categories[c]] = {
+            **_beside_prior(subject, z[own], few.category[own], n, seed),
+            **_share(z[own]),
+        }
+        tick(CHUNK)
+    table["held_out"] = (
+        _beside_prior(subject, held, held_out.category, n, seed) if len(held) >= n else None
+    )
+    table["all"] = {**_share(z), "sounds": len(z)}
     table["smoothness"] = _smoothness(subject, z, few.category, pairs)
     tick(CHUNK)
     return table
 
 
-def _share(z: np.ndarray) -> float | None:
+def _beside_prior(
+    subject: Subject, z: np.ndarray, category: np.ndarray, n: int, seed: int
+) -> dict[str, Any]:
+    """MMD of codes [c, d] as they are, and as their category's Gaussian makes them."""
+    row = {"raw": mean_mmd(z, n, seed), "sounds": len(z)}
+    if subject.standardise is not None:
+        row["standardised"] = mean_mmd(subject.standardise(z, category), n, seed)
+    return row
+
+
+def _share(z: np.ndarray) -> dict[str, float | None]:
+    """Of three axes, and what as many codes of N(0, I) have; None if there is no such share."""
     try:
-        return pca_share(z, 3)
+        return {"pca3": pca_share(z, 3), "pca3_prior": expected_share(*z.shape)}
     except DataError:
-        return None
+        return {"pca3": None, "pca3_prior": None}
 
 
 def _smoothness(

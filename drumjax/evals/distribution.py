@@ -34,7 +34,7 @@ def kad(reference: np.ndarray, generated: np.ndarray, width: float) -> float:
     """Kernel audio distance × 1,000: the unbiased MMD² with a Gaussian kernel exp(-d² / 2 width²).
 
     Chung et al., arXiv 2502.15602. 0 on average where both sets come from one distribution,
-    whatever their sizes; it may be negative.
+    whatever their sizes; it may be negative. Each sound counts as a kit of its own.
 
     Args:
       reference: [n, e], n >= 2.
@@ -56,6 +56,10 @@ def kad_interval(
 ) -> Interval:
     """`kad` with its 95 % interval, by leaving out one group of sounds at a time.
 
+    Within a set only pairs of different groups count: those of one kit are alike, which would move
+    a set of few kits away from every other. So the mean is 0 where kits of both come from one
+    distribution.
+
     The delete-one jackknife for two samples: the variances over the reference's groups and over
     the generated sounds' add up. A bootstrap would draw a sound twice, and the distance 0 between
     the two would count as likeness. The interval is too wide, not too narrow, where both sets come
@@ -69,8 +73,8 @@ def kad_interval(
       groups: the same for the generated sounds [m], which are drawn independently if None.
 
     Returns:
-      mean: the value itself; n and groups: of the side with fewer groups. low and high are NaN
-      where all sounds of a side, or all but one, are of one kit.
+      mean: the value itself, NaN where all sounds of a side are of one kit; n and groups: of the
+      side with fewer groups. low and high are NaN where leaving out a kit leaves only one.
 
     Raises:
       DataError: as `kad`, or not one name for each sound.
@@ -84,7 +88,7 @@ def kad_interval(
     variance = 0.0
     for side, other, own in zip(sides, sides[::-1], crossed, strict=True):
         left = len(side.group) - side.sizes
-        if len(left) < 2 or left.min() < 2:
+        if len(left) < 3:
             variance = np.nan
             break
         left_out = side.without() + other.mean - 2.0 * (total - own) / (left * len(other.group))
@@ -106,8 +110,9 @@ class _Side:
     def __init__(self, group: np.ndarray, rows: np.ndarray, within: np.ndarray):
         self.group, self.sizes = group, np.bincount(group)
         self._rows, self._within = np.bincount(group, rows), within
-        self._total = rows.sum()
-        self.mean = self._total / (len(group) * (len(group) - 1))
+        self._apart = rows.sum() - within.sum()  # over pairs of different groups
+        pairs = len(group) ** 2 - np.sum(self.sizes**2)
+        self.mean = self._apart / pairs if pairs else np.nan
 
     @classmethod
     def of(cls, x: np.ndarray, names: np.ndarray | None, width: float) -> "_Side":
@@ -128,9 +133,10 @@ class _Side:
         return cls(group, rows, np.bincount(group, within))
 
     def without(self) -> np.ndarray:
-        """Mean kernel of the pairs that remain without each group, [groups]."""
+        """Mean kernel of the pairs of different groups that remain without each, [groups]."""
         left = len(self.group) - self.sizes
-        return (self._total - 2.0 * self._rows + self._within) / (left * (left - 1))
+        pairs = left**2 - (np.sum(self.sizes**2) - self.sizes**2)
+        return (self._apart - 2.0 * (self._rows - self._within)) / pairs
 
 
 def _kernel_sums(a: np.ndarray, b: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
@@ -256,6 +262,27 @@ def copies(train: np.ndarray, generated: np.ndarray) -> float:
     limit = np.quantile(_neighbour(unique, 1), 0.01)
     nearest = np.concatenate([b.min(axis=1) for b in _blocks(generated, unique)])
     return float(np.mean(nearest < limit))
+
+
+def nearer(known: np.ndarray, others: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which points [m, e] lie nearer to one of `known` [n, e] than to all of `others` [n, e].
+
+    As many of both, or the larger set is the nearer one by chance.
+
+    Returns:
+      bool [m].
+
+    Raises:
+      DataError: as `kad`, or sets of two sizes.
+    """
+    known, points = _pair(known, points, 1)
+    others, _ = _pair(others, points, 1)
+    if len(known) != len(others):
+        raise DataError(f"{len(known)} and {len(others)} points are not as many of both.")
+    first, second = (
+        np.concatenate([b.min(axis=1) for b in _blocks(points, x)]) for x in (known, others)
+    )
+    return first < second
 
 
 def vendi(features: np.ndarray, width: float | None = None) -> float:

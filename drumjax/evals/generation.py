@@ -8,23 +8,33 @@ import numpy as np
 from drumjax.data.folder import take
 from drumjax.data.source import Source
 from drumjax.errors import DataError
-from drumjax.evals.accuracy import accuracy_ratio, recognition
+from drumjax.evals.accuracy import accuracy_ratio, ratio_interval, recognition
 from drumjax.evals.classifier import Classifier
-from drumjax.evals.distribution import bandwidth, copies, fad_infinity, kad_interval, prdc, vendi
+from drumjax.evals.distribution import (
+    bandwidth,
+    copies,
+    fad_infinity,
+    kad_interval,
+    nearer,
+    prdc,
+    vendi,
+)
 from drumjax.evals.embedding import Embedding
 from drumjax.evals.reconstruction import CHUNK, original
-from drumjax.evals.statistics import wilson
+from drumjax.evals.statistics import Interval, wilson
 from drumjax.evals.subject import Subject
+from drumjax.evals.tables import FEWEST
+from drumjax.training.sweep import first_of_each
 
 NOISE = -40.0  # dB of full scale, which every peak is: what spoils the training sounds as a test
 _LEAST = 10  # held-out sounds of a category for a distance of its own
-_LEAST_KITS = 3
+_CHAINED = 128  # training sounds that are sent through the chain, to see whether copies are told
 _WITH_FAD = ("training", "generated")  # the others' FAD says nothing that their KAD does not
 
 SETS = {
-    "training": "real sounds of other kits: the floor",
+    "training": "real training sounds: the floor",
     "noisy": f"the same with noise at {NOISE:.0f} dB: must score worse",
-    "reconstructed": "the held-out sounds themselves, through the whole chain",
+    "reconstructed": "the held-out sounds themselves, through the whole chain: paired with them",
     "generated": "new sounds",
 }
 
@@ -91,14 +101,15 @@ def judge(
     train: Source,
     ears: Ears,
     rendered: np.ndarray | None,
-    is_training: bool,
+    chain: Callable[[Source], np.ndarray] | None,
     seed: int,
     tick: Callable[[float], Any],
 ) -> dict[str, Any]:
     """All numbers on generated sounds.
 
     Distances are measured on sets in which each category has the share that it has among the
-    held-out sounds; categories are recognised among all that were made.
+    held-out sounds; categories are recognised among all that were made. Categories that made,
+    held-out or training sounds lack are left out of all.
 
     Args:
       made: the sounds.
@@ -106,10 +117,12 @@ def judge(
       train: real sounds that the ears were trained on.
       ears: what listens.
       rendered: the held-out sounds through the whole chain [n, samples], if there are any.
-      is_training: whether the instrument was trained on `train`, so that copies can be told.
+      chain: sends sounds through the chain; None if the instrument was not trained on `train`, so
+        that copies cannot be told.
       seed: of the noise and of the subsets that FAD is extrapolated from.
       tick: called with 1 for each embedding.
     """
+    made, held_out, train, rendered = _shared(made, held_out, train, rendered)
     sets = _sets(made, held_out, train, rendered, seed)
     table: dict[str, Any] = {"distances": {}, "sets": {}}
     for name, (sound, _) in sets.items():
@@ -125,7 +138,9 @@ def judge(
         }
         if not number:
             every, known = embedding.function(made.sound), embedding.function(original(train))
-            table["copies"] = _copies(known, every, held) if is_training else None
+            table["copies"] = None
+            if chain is not None:
+                table["copies"] = _copies(embedding, chain, train, held_out, known, held, every)
             table["diversity"] = _diversity(held, features, every, known, made, train)
             table["per_category"] = _category_distances(held, every, made, held_out)
             points = {"held": held, "every": every, "known": known}
@@ -133,6 +148,20 @@ def judge(
     table["orderings"] = orderings(table["distances"])
     table["categories"] = _recognised(made, held_out, train, ears, points)
     return table
+
+
+def _shared(
+    made: Made, held_out: Source, train: Source, rendered: np.ndarray | None
+) -> tuple[Made, Source, Source, np.ndarray | None]:
+    """All of them without the categories that one of them lacks."""
+    common = np.intersect1d(made.category, np.intersect1d(held_out.category, train.category))
+    new, held, old = (np.isin(x.category, common) for x in (made, held_out, train))
+    return (
+        Made(made.sound[new], made.category[new], made.codes[new]),
+        take(held_out, held),
+        take(train, old),
+        None if rendered is None else rendered[held],
+    )
 
 
 def _sets(
@@ -174,28 +203,83 @@ def _distances(
     seed: int,
 ) -> dict[str, Any]:
     width = bandwidth(held)
-    rows: dict[str, Any] = {"bandwidth": width, "numbers": held.shape[1], "sets": {}}
+    e = held.shape[1]
+    rows: dict[str, Any] = {"bandwidth": width, "numbers": e, "sets": {}}
     for name, x in features.items():
+        paired = name == "reconstructed"  # not drawn beside the held-out sounds, but made of them
         kad = _told(lambda x=x, name=name: kad_interval(held, x, width, held_kits, kits[name]))
-        fad = _told(lambda x=x: fad_infinity(held, x, seed)) if name in _WITH_FAD else None
-        shares = _told(lambda x=x: prdc(held, x)) or {}
+        fits = name in _WITH_FAD and min(len(held), len(x)) >= 2 * e
+        fad = _told(lambda x=x: fad_infinity(held, x, seed)) if fits else None
+        shares = None if paired else _told(lambda x=x: prdc(held, x))
         rows["sets"][name] = {
-            "kad": None if kad is None else kad._asdict(),
+            "kad": _row_of(kad, paired),
             "fad_infinity": None if fad is None else fad[0],
-            "fad_floor": None if fad is None else fad[1],
+            "fad_floor": None if fad is None or len(held) < 4 * e else fad[1],
             "sounds": len(x),
-            **shares,
+            "paired": paired,
+            **(shares or {}),
         }
     return rows
 
 
-def _copies(known: np.ndarray, every: np.ndarray, held: np.ndarray) -> dict[str, Any]:
-    """Share of near copies of training sounds, among generated and among held-out sounds."""
-    share, floor = copies(known, every), copies(known, held)
-    return {
-        "generated": wilson(round(share * len(every)), len(every))._asdict(),
-        "held_out": wilson(round(floor * len(held)), len(held))._asdict(),
-    }
+def _row_of(kad: Interval | None, paired: bool = False) -> dict[str, Any] | None:
+    """KAD without an interval where there are too few kits for one, or where sets are paired."""
+    if kad is None or np.isnan(kad.mean):
+        return None
+    told = not paired and kad.groups >= FEWEST and not np.isnan(kad.low)
+    return kad._asdict() if told else {**kad._asdict(), "low": None, "high": None}
+
+
+def _copies(
+    embedding: Embedding,
+    chain: Callable[[Source], np.ndarray],
+    train: Source,
+    held_out: Source,
+    known: np.ndarray,
+    held: np.ndarray,
+    every: np.ndarray,
+) -> dict[str, Any]:
+    """Whether new sounds are copies of training sounds, and whether that could be seen at all.
+
+    The control is training sounds sent through the chain, which is lossy: they are copies, and a
+    test that does not find them cannot find others.
+
+    Args:
+      embedding: hears all of them.
+      chain: sends sounds through the chain.
+      train: training sounds, `known` [n, e] to the embedding.
+      held_out: real sounds that were not trained on, `held` [h, e] to it.
+      known, held: these.
+      every: new sounds [m, e].
+
+    Returns:
+      "generated", "held_out", "control": shares of `distribution.copies`; "nearer",
+      "nearer_control": of `nearer` to training sounds than to as many held-out ones of the same
+      categories; "among", how many of each.
+    """
+    rows = _as_many(train.category, held_out.category)
+    others = _as_many(held_out.category, train.category)
+    beside = take(train, rows)
+    chosen = first_of_each(beside, max(_CHAINED // len(np.unique(beside.category)), 1))
+    back = embedding.function(chain(take(beside, chosen)))
+    shares = {"generated": every, "held_out": held, "control": back}
+    table: dict[str, Any] = {side: _share(copies(known, x), len(x)) for side, x in shares.items()}
+    for side, x in (("nearer", every), ("nearer_control", back)):
+        table[side] = _share(nearer(known[rows], held[others], x).mean(), len(x))
+    return {**table, "among": len(rows)}
+
+
+def _share(share: float, n: int) -> dict[str, Any]:
+    return wilson(round(share * n), n)._asdict()
+
+
+def _as_many(category: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Rows of `category` [n], of each as many as there are in both it and `like`, spread."""
+    rows = []
+    for c in np.intersect1d(category, like):
+        own, n = np.flatnonzero(category == c), int(np.sum(like == c))
+        rows.append(own[np.linspace(0, len(own) - 1, min(n, len(own))).astype(int)])
+    return np.concatenate(rows)
 
 
 def _diversity(
@@ -233,11 +317,10 @@ def _category_distances(
     kits = np.array(held_out.kits)
     for c in np.unique(made.category):
         own = held_out.category == c
-        if own.sum() >= _LEAST and len(set(kits[own])) >= _LEAST_KITS:
+        if own.sum() >= _LEAST and len(set(kits[own])) >= FEWEST:
             new = every[made.category == c]
             kad = _told(lambda own=own, new=new: kad_interval(held[own], new, width, kits[own]))
-            if kad is not None:
-                table[held_out.categories[c]] = kad._asdict()
+            table[held_out.categories[c]] = _row_of(kad)
     return table
 
 
@@ -248,9 +331,10 @@ def orderings(distances: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
       "order": embedding -> the sets from near to far; "agree": no two embeddings contradict each
-      other on a pair of sets; "as_real": embedding -> whether new sounds are no farther than real
-      ones of other kits; "noise_told": embedding -> whether the noisy sounds are farther than the
-      same without noise.
+      other on a pair of sets, None if no two of them tell one apart; "as_real": embedding ->
+      whether new sounds are no farther than training sounds; "noise_told": embedding -> whether
+      the noisy sounds are farther than the same without noise. Embeddings without a floor, or with
+      one of too few kits for an interval, are left out.
     """
     order, signs, as_real, noise_told = {}, [], {}, {}
     for name, rows in distances.items():
@@ -258,6 +342,8 @@ def orderings(distances: dict[str, Any]) -> dict[str, Any]:
         if not {"training", "noisy", "generated"} <= known.keys():
             continue
         floor = rows["sets"]["training"]["kad"]
+        if floor["low"] is None:
+            continue
         half = (floor["high"] - floor["low"]) / 2
         order[name] = sorted(known, key=known.__getitem__)
         as_real[name] = known["generated"] - known["training"] <= half
@@ -265,7 +351,9 @@ def orderings(distances: dict[str, Any]) -> dict[str, Any]:
         far = np.array(list(known.values()))
         apart = far[:, None] - far[None]
         signs.append(np.where(np.abs(apart) > half, np.sign(apart), 0))
-    agree = not any((a * b < 0).any() for a in signs for b in signs)
+    pairs = [a * b for i, a in enumerate(signs) for b in signs[:i]]
+    told = any((product != 0).any() for product in pairs)
+    agree = not any((product < 0).any() for product in pairs) if told else None
     return {"order": order, "agree": agree, "as_real": as_real, "noise_told": noise_told}
 
 
@@ -293,7 +381,13 @@ def _recognised(
         "names": names,
         "ears": table,
         "learnt": learnt,
-        "ratio": float(np.mean([table[ear]["ratio"] for ear in learnt])),
+        "ratio": ratio_interval(
+            np.mean([guesses[ear][0] == held_out.category for ear in learnt], axis=0),
+            held_out.category,
+            np.array(held_out.kits),
+            np.mean([guesses[ear][1] == made.category for ear in learnt], axis=0),
+            made.category,
+        )._asdict(),
         "confusion": {
             side: np.sum([table[ear][side].pop("confusion") for ear in learnt], axis=0)
             for side in ("held_out", "generated")

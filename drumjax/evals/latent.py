@@ -53,6 +53,29 @@ def mmd_to_prior(z: np.ndarray, n: int = 600, seed: int = 0) -> dict[str, float]
     }
 
 
+def mean_mmd(z: np.ndarray, n: int, seed: int = 0, draws: int = 8) -> dict[str, float]:
+    """MMD² of n codes to N(0, I), the mean of several draws of the codes and of the prior.
+
+    The null's quantile falls as n grows, so ratios can be compared for one n alone.
+
+    Args:
+      z: codes [c, d], c >= n.
+      n: codes a draw, at least 2.
+      seed: of the first draw.
+      draws: how many.
+
+    Returns:
+      "mmd2"; "null_q95", of one draw; "ratio" of the two, "n".
+
+    Raises:
+      DataError: fewer than n codes, or as `mmd_to_prior`.
+    """
+    z = _codes(z, n)
+    found = [mmd_to_prior(z, n, seed + i) for i in range(draws)]
+    value, quantile = float(np.mean([f["mmd2"] for f in found])), found[0]["null_q95"]
+    return {"mmd2": value, "null_q95": quantile, "ratio": value / quantile, "n": n}
+
+
 _mmd2 = jax.jit(mmd2)
 
 
@@ -67,7 +90,7 @@ def _null(n: int, d: int) -> np.ndarray:
 def pca_share(z: np.ndarray, count: int = 3) -> float:
     """Share of the variance of codes [n, d] along their first `count` principal axes.
 
-    N(0, I) in d dimensions gives count / d for many codes, and more for few.
+    N(0, I) in d dimensions gives count / d for many codes, and more for few: `expected_share`.
 
     Raises:
       DataError: fewer than two codes, or codes that are not finite or all the same.
@@ -77,6 +100,13 @@ def pca_share(z: np.ndarray, count: int = 3) -> float:
     if not variance.sum() > 0:
         raise DataError("All codes are the same; they have no principal axes.")
     return float(variance[:count].sum() / variance.sum())
+
+
+@functools.lru_cache(maxsize=64)
+def expected_share(n: int, d: int, count: int = 3, draws: int = 10) -> float:
+    """The mean of `pca_share` of n codes of d latents drawn from N(0, I)."""
+    rng = np.random.default_rng([n, d, count])
+    return float(np.mean([pca_share(rng.standard_normal((n, d)), count) for _ in range(draws)]))
 
 
 def smoothness(
@@ -124,37 +154,6 @@ def smoothness(
     return {**table, "linear_smoother": share, "p": _sign_test(less, more)}
 
 
-def small_steps(
-    decode: Decode, z: np.ndarray, weights: np.ndarray, size: float = 0.1, seed: int = 0
-) -> dict[str, float]:
-    """What a small move of a code changes, beside what two codes have between them.
-
-    Args:
-      decode: as for `smoothness`.
-      z: codes [n, d] of one category, n >= 2.
-      weights: category weights [n, k].
-      size: length of the move, in a direction drawn for each code.
-      seed: not negative.
-
-    Returns:
-      "small", the median mean absolute difference of the log-mels in dB after the move; "random",
-      the same between each code and the one after it; "ratio" of the two (0 if nothing differs).
-
-    Raises:
-      DataError: fewer than two codes, or not as many weights.
-    """
-    z = _codes(z)
-    if len(weights) != len(z):
-        raise DataError(f"There are {len(weights)} category weights for {len(z)} codes.")
-    step = np.random.default_rng([seed, 2]).standard_normal(z.shape)
-    step *= size / np.linalg.norm(step, axis=1, keepdims=True)
-    here = np.asarray(decode(z, weights))
-    moved = np.asarray(decode((z + step).astype(np.float32), weights))
-    pairs = list(zip(here, moved, strict=True)), list(zip(here, np.roll(here, 1, 0), strict=True))
-    small, random = (float(np.median([_change(*p) for p in each])) for each in pairs)
-    return {"small": small, "random": random, "ratio": small / random if random > 0 else 0.0}
-
-
 def _codes(z: np.ndarray, least: int = 2) -> np.ndarray:
     """Codes as float32 [n, d], n >= least."""
     z = np.asarray(z, np.float32)
@@ -188,12 +187,6 @@ def _walk(decode: Decode, codes: np.ndarray, weights: np.ndarray) -> tuple[float
     if not ends > 0 or not steps.mean() > 0:
         return 1.0, 1.0  # nothing changes on the way
     return float(steps.max() / steps.mean()), float(steps.sum() / ends)
-
-
-def _change(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean absolute difference in dB of two linear mels [frames, mels]."""
-    a, b = _decibels(np.stack([a, b]))
-    return float(np.abs(a - b).mean())
 
 
 def _decibels(mel: np.ndarray) -> np.ndarray:

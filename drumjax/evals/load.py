@@ -15,7 +15,7 @@ from drumjax.training.checkpoint import Checkpoints
 class Network(NamedTuple):
     """A trained network: its frozen config, its variables, and what is known of its training."""
 
-    config: Any  # CwaeConfig or McnnConfig
+    config: Any  # CwaeConfig, FrameWaeConfig or McnnConfig
     variables: Variables
     about: Mapping[str, Any] = MappingProxyType({})  # "steps", "config", "data" of the run
 
@@ -86,7 +86,7 @@ def load_pair(
       CheckpointError: as `load_network`, or the two were trained on different analyses.
     """
     model = load_network(model_dir, MAKES_MELS, which)
-    if not mcnn_dir:
+    if mcnn_dir is None:
         return model, None
     mcnn = load_network(mcnn_dir, ("mcnn",), which)
     if model.config.mel != mcnn.config.mel:

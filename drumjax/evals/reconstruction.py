@@ -9,7 +9,7 @@ import numpy as np
 from drumjax.audio.mel import mel_spectrogram
 from drumjax.data.folder import take
 from drumjax.data.source import Source
-from drumjax.evals.checkerboard import checkerboard, tail
+from drumjax.evals.checkerboard import TONAL, checkerboard, tail
 from drumjax.evals.inversion import OWN, baselines, inversion_times
 from drumjax.evals.paired import mel_errors, sound_errors
 from drumjax.evals.subject import Subject
@@ -19,13 +19,12 @@ from drumjax.training.sweep import first_of_each
 _FEW = 16  # sounds at a time that Griffin-Lim inverts
 CHUNK = 64  # sounds at a time: what a player's largest batch takes
 STAGES = {
-    "bottleneck": "the bottleneck alone: the mel of a sound's code, beside its own mel",
-    "inverter": "the inverter alone: true mels made sound, as it comes out of the network",
-    "chain": "the whole chain, raw: sound, code, mel, sound, as it comes out (NDM eq. 11)",
-    "refined": "the whole chain, raw, from codes that gradient steps have brought nearer",
-    "rendered": "the whole chain as it is played: ended, faded, its peak at -0.1 dBFS",
+    "bottleneck": "mel of the code",  # beside the sound's own mel
+    "inverter": "inverter, true mels",  # as its sound comes out of the network
+    "chain": "whole chain, raw",  # sound, code, mel, sound, as it comes out (NDM eq. 11)
+    "refined": "whole chain, raw, codes refined",  # by gradient steps
+    "rendered": "whole chain, as played",  # ended, faded, its peak at -0.1 dBFS
 }
-TONAL = ("kick", "tom", "conga", "bongo")  # in the noise of the others lines are hidden
 _LATER = 0.1  # seconds after the original's end, from where on a sound should be silent
 
 Values = dict[str, np.ndarray]  # measure -> [n]
@@ -90,6 +89,23 @@ def reconstruct(subject: Subject, source: Source, tick: Tick) -> Heard:
         {stage: np.concatenate(parts) for stage, parts in sounds.items()},
         np.concatenate(codes) if codes else None,
     )
+
+
+def chained(subject: Subject, source: Source) -> np.ndarray:
+    """Sounds as the whole chain plays them, or the inverter alone if there is no encoder.
+
+    Returns:
+      float32 [n, samples].
+    """
+    made = []
+    for start in range(0, len(source.names), CHUNK):
+        rows = slice(start, start + CHUNK)
+        target, weights = original(source, rows), subject.weights(source.category[rows])
+        if subject.encode is None:
+            made.append(subject.invert(to_mel(target, subject)))
+        else:
+            made.append(subject.render(subject.encode(target, weights), weights))
+    return np.concatenate(made).astype(np.float32)
 
 
 def _lone(sound: np.ndarray, lengths: np.ndarray, subject: Subject) -> Values:

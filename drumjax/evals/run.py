@@ -1,5 +1,6 @@
 """The whole evaluation: every section in turn, with its progress, into one tree of numbers."""
 
+import functools
 import os
 import platform
 import sys
@@ -19,15 +20,15 @@ from drumjax.evals.embedding import log_mel_statistics
 from drumjax.evals.generation import Ears, Made, generate, judge
 from drumjax.evals.material import Material
 from drumjax.evals.reconstruction import (
-    STAGES,
     Heard,
     Tick,
+    chained,
     compare_rivals,
     original,
     reconstruct,
 )
 from drumjax.evals.subject import Subject
-from drumjax.evals.tables import counts, plain
+from drumjax.evals.tables import FEWEST, counts, plain
 from drumjax.training.sweep import first_of_each
 
 SEEDS = (0, 1)  # of the classifiers
@@ -144,7 +145,6 @@ def evaluate(
     made, points = None, {}
     try:
         heard = reconstruct(subject, judged, progress.begin("reconstruction", len(judged.names)))
-        sections["stages"] = {s: about for s, about in STAGES.items() if s in heard.table}
         sections["reconstruction"] = heard.table
         if options.rivals:
             tick = progress.begin("Griffin-Lim", units["Griffin-Lim"])
@@ -235,7 +235,8 @@ def _judged(
     ears = Ears((statistics, *(c.embedding for c in classifiers)), classifiers)
     rendered = _of_names(heard.sounds.get("rendered"), material.judged.names, held_out.names)
     tick = progress.begin("distances", 3.0)
-    table = judge(made, held_out, train, ears, rendered, material.is_training, options.seed, tick)
+    chain = functools.partial(chained, subject) if material.is_training else None
+    table = judge(made, held_out, train, ears, rendered, chain, options.seed, tick)
     seen = classifiers[0].embed(original(held_out)), classifiers[0].embed(made.sound)
     return table, _map(*seen)
 
@@ -275,6 +276,8 @@ def _about(subject: Subject, material: Material, options: Options) -> dict[str, 
             "name": material.name,
             "digest": material.digest,
             "kits_known": material.kits_known,
+            "label": material.label,
+            "is_training": material.is_training,
             **{
                 side: {
                     "sounds": len(source.names),
@@ -294,7 +297,7 @@ def _about(subject: Subject, material: Material, options: Options) -> dict[str, 
 
 def _notes(subject: Subject, material: Material, options: Options, swept: bool) -> list[str]:
     """What was not measured, and why."""
-    notes = []
+    notes = [f"Where fewer than {FEWEST} kits stand behind a mean it has no interval."]
     if subject.encode is None:
         notes.append(
             "The instrument has no encoder beside it, so sounds cannot be sent through the whole "

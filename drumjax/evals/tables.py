@@ -10,19 +10,23 @@ from drumjax.data.source import Source
 from drumjax.evals.statistics import bootstrap_mean
 
 Row = dict[str, Any]
+FEWEST = 5  # kits behind an interval: below, its ends are a matter of chance
 
 
 def interval(values: np.ndarray, kits: np.ndarray) -> Row:
-    """Mean of values [n] with its 95 % interval, whole kits [n] resampled; values not finite do not
-    count."""
+    """Mean of values [n] with its 95 % interval, whole kits [n] resampled.
+
+    Values not finite do not count; below FEWEST kits there is no interval.
+    """
     good = np.isfinite(values)
     if not good.any():
         return {"mean": None, "low": None, "high": None, "sounds": 0, "kits": 0}
     x = bootstrap_mean(values[good], kits[good])
+    told = x.groups >= FEWEST
     return {
         "mean": float(x.mean),
-        "low": float(x.low),
-        "high": float(x.high),
+        "low": float(x.low) if told else None,
+        "high": float(x.high) if told else None,
         "sounds": int(x.n),
         "kits": int(x.groups),
     }

@@ -40,7 +40,7 @@ from drumjax.nn.mmd import SCALES, mmd2, mmd2_per_category
 
 @dataclasses.dataclass(frozen=True)
 class FrameWaeConfig:
-    """Sizes and weights; the defaults are those of `configs/frame_wae.py`."""
+    """Sizes and weights; the defaults are those of `configs/frame_wae.py:small`."""
 
     mel: MelConfig = MelConfig()
     categories: tuple[str, ...] = CATEGORIES
