@@ -80,10 +80,11 @@ def test_cwae_learns(monkeypatch, splits, tmp_path):
 
 
 def test_frame_wae_learns(monkeypatch, splits, tmp_path):
-    """Its networks add to what the principal components tell, of sounds that neither heard."""
-    settings = {"train.steps": 150, "train.validate_every": 75, "train.checkpoint_every": 150}
+    """As the CWAE; without the shortcut, which knows these sounds before the first step."""
+    settings = {"frame_wae.shortcut": False, "train.steps": 100}
+    settings |= {"train.validate_every": 100, "train.checkpoint_every": 100}
     found = learn(monkeypatch, splits, tmp_path / "run", "frame_wae", **settings)
-    assert found[-1]["sc"] < 0.8 * mean_mel_convergence(splits)
+    assert found[-1]["sc"] < 0.9 * mean_mel_convergence(splits)
 
 
 def test_mcnn_learns(monkeypatch, splits, tmp_path):

@@ -77,7 +77,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     p = parser()
     args = p.parse_args(_flags.underscored(argv))
-    if (args.instrument is not None and args.cwae) or (args.mcnn and not args.cwae):
+    own, cwae, mcnn = (x is not None for x in (args.instrument, args.cwae, args.mcnn))
+    if (own and cwae) or (mcnn and not cwae):
         p.error("give --instrument, or --cwae with or without --mcnn")
     _flags.check_seed(args.seed)
     if args.count is not None:
