@@ -90,6 +90,7 @@ def load_data(config: dict[str, Any]) -> tuple[Source, Source, Sampler]:
         data["balanced"],
         AugmentConfig(**data["augment"]),
     )
+    check_batches(config)
     return source, held_out, sampler
 
 
@@ -194,7 +195,6 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
     check_workdir(workdir, config)
     t = config["train"]
     check_schedule(t)
-    check_batches(config)
     source, held_out, sampler = load_data(config)
     objective, mel = build_objective(config, source.categories), mel_config(config)
     optimiser = adam(t["beta1"])

@@ -294,7 +294,7 @@ def test_sounds_of_another_length_are_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("option", "word"),
     [
-        ("--config.model=cvae", "cwae, mcnn"),
+        ("--config.model=cvae", "cwae, frame_wae, mcnn"),
         ("--config.model=mcnn", "mcnn"),
         ("--config.cwae.kernel=rbf", "imq7"),
         ("--config.train.schedule=linear", "cosine"),
