@@ -71,6 +71,7 @@ class Interrupt:
 
 def load_data(config: dict[str, Any]) -> tuple[Source, Source, Sampler]:
     """The training set, the validation set and the sampler of the training set."""
+    check_batches(config)
     data = config["data"]
     path = Path(data["path"]).expanduser()
     source, held_out = (load_source(path, split) for split in ("train", "validation"))
@@ -90,7 +91,6 @@ def load_data(config: dict[str, Any]) -> tuple[Source, Source, Sampler]:
         data["balanced"],
         AugmentConfig(**data["augment"]),
     )
-    check_batches(config)
     return source, held_out, sampler
 
 

@@ -72,5 +72,5 @@ def check_batches(config: Mapping[str, Any]) -> None:
     name, data = config["model"], config["data"]
     if name == "frame_wae" and not data["balanced"]:
         raise ConfigError("A frame WAE needs the same number of each category: data.balanced=True.")
-    if name in ("cwae", "frame_wae") and data["per_category"] < 2:
+    if name in ("cwae", "frame_wae") and data["per_category"] == 1:  # fewer: the sampler says so
         raise ConfigError("The MMD needs two sounds a category or more: raise data.per_category.")
