@@ -4,7 +4,6 @@ import functools
 import signal
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ from tqdm import tqdm
 
 from drumjax.data.augment import AugmentConfig
 from drumjax.data.sampler import Sampler
-from drumjax.data.source import Source, load_source
+from drumjax.data.source import Source, fingerprint, load_source
 from drumjax.errors import ConfigError, DataError, DrumjaxError, TrainingError
 from drumjax.evals.pictures import write_validation
 from drumjax.models import batch_size, build_objective, check_batches, mel_config
@@ -102,15 +101,6 @@ def batches(sampler: Sampler, start: int, steps: int) -> Iterator[dict[str, np.n
             batch = coming.result() if coming else sampler.batch(step)
             coming = pool.submit(sampler.batch, step + 1) if step + 1 < steps else None
             yield batch
-
-
-def fingerprint(source: Source) -> dict[str, Any]:
-    """What tells one training set from another."""
-    return {
-        "categories": list(source.categories),
-        "sounds": len(source.names),
-        "crc": zlib.crc32(source.audio.data) ^ zlib.crc32(source.category.data),
-    }
 
 
 def resume(

@@ -17,20 +17,7 @@ frame_wae_steps=${frame_wae_steps:-300}
 runs=${runs:-runs/ablations}
 only=${only:-}
 
-interrupted() {
-  printf '\nStopped. To go on from here, run the same command again.\n' >&2
-  exit 130
-}
 trap interrupted INT
-
-# Runs a command; a failure ends the script with the command's status.
-run() {
-  "$venv_python" "$@" || {
-    local status=$?
-    [ "$status" -eq 130 ] && interrupted
-    exit "$status"
-  }
-}
 
 chosen() {
   [ -z "$only" ] || [[ " $only " == *" $1 "* ]]

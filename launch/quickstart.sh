@@ -11,20 +11,7 @@ data=$runs/data
 instrument=$runs/trained.safetensors
 again="bash launch/quickstart.sh${1:+ $1}"
 
-interrupted() {
-  printf '\nStopped. To go on from here, run the same command again: %s\n' "$again" >&2
-  exit 130
-}
 trap interrupted INT
-
-# Runs a command; a failure ends the script with the command's status.
-run() {
-  "$venv_python" "$@" || {
-    local status=$?
-    [ "$status" -eq 130 ] && interrupted
-    exit "$status"
-  }
-}
 
 all_sounds_there() {
   local sounds=("$1"/drumjax_*.wav)

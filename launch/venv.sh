@@ -11,6 +11,21 @@ stop() {
   exit 1
 }
 
+# For a trap of Ctrl-C. A script may set `again` to the command that goes on.
+interrupted() {
+  printf '\nStopped. To go on from here, run the same command again%s\n' "${again:+: }${again:-.}" >&2
+  exit 130
+}
+
+# Runs a command; a failure ends the script with the command's status.
+run() {
+  "$venv_python" "$@" || {
+    local status=$?
+    [ "$status" -eq 130 ] && interrupted
+    exit "$status"
+  }
+}
+
 # Says in one sentence what is wrong with the interpreter that would be used, if anything is.
 check_python() {
   command -v "$1" >/dev/null 2>&1 ||

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import sys
+import zlib
 
 import numpy as np
 import one_shots
@@ -18,7 +19,7 @@ from drumjax.data.folder import NOT_A_KIT, load_folder, split_source
 from drumjax.data.source import load_source
 from drumjax.errors import DataError
 from drumjax.evals import distribution, latent, run
-from drumjax.evals.material import crc_of, load_material
+from drumjax.evals.material import load_material
 
 REPORT = ["report.html", "report.json", "report.md"]
 
@@ -195,7 +196,7 @@ def test_training_sounds_are_known_by_what_the_run_noted(prepared):
 
     train = load_source(prepared, "train")
     own = fingerprint(train)
-    assert crc_of(train) == own["crc"]
+    assert own["crc"] == zlib.crc32(train.audio.data) ^ zlib.crc32(train.category.data)
     other = {**own, "crc": own["crc"] ^ 1, "sounds": 811}
 
     def load(**trained_on):

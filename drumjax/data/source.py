@@ -1,7 +1,8 @@
 """A prepared data set in memory: every sound of one split, with its category, length and name."""
 
+import zlib
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,15 @@ class Source(NamedTuple):
         listed = ", ".join(f"{name} {n}" for name, n in zip(self.categories, counts, strict=True))
         kits = len(set(self.kits))
         return f"{len(self.names)} sounds from {kits} kits at {self.sample_rate} Hz: {listed}"
+
+
+def fingerprint(source: Source) -> dict[str, Any]:
+    """What tells one training set from another: its "categories", "sounds" and their "crc"."""
+    return {
+        "categories": list(source.categories),
+        "sounds": len(source.names),
+        "crc": zlib.crc32(source.audio.data) ^ zlib.crc32(source.category.data),
+    }
 
 
 def load_source(directory: str | PathLike[str], split: str) -> Source:

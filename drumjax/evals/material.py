@@ -1,7 +1,6 @@
 """The sounds that an evaluation needs, from a prepared data set or from a plain folder."""
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +10,7 @@ import numpy as np
 
 from drumjax.audio.mel import MelConfig
 from drumjax.data.folder import load_folder, split_source, take
-from drumjax.data.source import Source, load_source
+from drumjax.data.source import Source, fingerprint, load_source
 from drumjax.errors import DataError
 
 _HELD = 0.4  # share of a plain folder's sounds that generated ones are compared with
@@ -125,14 +124,9 @@ def _of_data_set(path: str, split: str, trained_on: Mapping[str, Mapping[str, An
     return Material(name, judged, held_out, train, is_training, True, tuple(notes), label)
 
 
-def crc_of(source: Source) -> int:
-    """What a training run notes of its data set, as `drumjax.train.fingerprint` does."""
-    return zlib.crc32(source.audio.data) ^ zlib.crc32(source.category.data)
-
-
 def _compared(trained_on: Mapping[str, Mapping[str, Any]], train: Source) -> tuple[bool, list[str]]:
     """Whether no network is known to have another training set and one to have this; notes."""
-    crc, notes = crc_of(train), []
+    crc, notes = fingerprint(train)["crc"], []
     others = {n: d["sounds"] for n, d in trained_on.items() if d.get("crc", crc) != crc}
     silent = [n for n, d in trained_on.items() if "crc" not in d]
     for name, sounds in others.items():

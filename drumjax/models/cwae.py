@@ -35,8 +35,8 @@ from drumjax.models.objective import (
 from drumjax.nn.conditional_norm import ConditionalBatchNorm
 from drumjax.nn.conv_transpose import ConvTranspose
 from drumjax.nn.gaussian_posterior import kl_to_normal, sample_posterior, shared_noise
-from drumjax.nn.latent_gaussians import fit_gaussians
-from drumjax.nn.mmd import SCALES, mmd2, mmd2_mean, mmd2_pooled
+from drumjax.nn.latent_gaussians import measure_gaussians, standard_normals
+from drumjax.nn.mmd import SCALES, mean_mmd2_to_prior, mmd2_mean, mmd2_pooled
 
 KERNEL, STRIDE, PADDING = (11, 5), (3, 2), (5, 2)
 DIVERGENCES = ("mmd", "mmd_global", "none", "kl")
@@ -375,8 +375,7 @@ def init(config: CwaeConfig, key: jax.Array) -> Variables:
     else:
         nets = Cwae(config).init(key, x, labels, train=True)
     scaler = {"mean": jnp.zeros(shape), "std": jnp.ones(shape)}
-    latents = {"mean": jnp.zeros((k, d)), "covariance": jnp.tile(jnp.eye(d)[None], (k, 1, 1))}
-    return {**nets, "constants": {"scaler": scaler, "latents": latents}}
+    return {**nets, "constants": {"scaler": scaler, "latents": standard_normals(k, d)}}
 
 
 def global_scaler(scaler: Scaler, std_floor: float) -> Scaler:
@@ -426,17 +425,12 @@ def summarise(
     config: CwaeConfig, values: dict[str, np.ndarray], category: np.ndarray
 ) -> dict[str, float]:
     """Means over the validation set, MMD^2 of each category with two sounds or more, the loss."""
-    rng = np.random.default_rng(0)
-
-    def distance(z: np.ndarray) -> float:
-        prior = rng.standard_normal(z.shape, dtype=np.float32)
-        return float(mmd2(jnp.asarray(z), jnp.asarray(prior), SCALES[config.kernel]))
-
+    rng, scales = np.random.default_rng(0), SCALES[config.kernel]
     parts = [values["z"][category == i] for i in range(len(config.categories))]
-    found = {"mmd": float(np.mean([distance(z) for z in parts if len(z) > 1] or 0))}
+    found = {"mmd": mean_mmd2_to_prior(parts, rng, scales)}
     means = {k: float(values[k].mean()) for k in ("mse", "sc", "loud")}
     if config.divergence == "mmd_global":
-        found["mmd_global"] = distance(values["z"])
+        found["mmd_global"] = mean_mmd2_to_prior([values["z"]], rng, scales)
     if config.divergence == "kl":
         found["kl"] = float(values["kl"].mean())
     each = mean_by_category(values["sc"], category, config.categories)
@@ -458,10 +452,8 @@ def calibrate(
     config: CwaeConfig, variables: Variables, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
     """Fit a Gaussian a category to the training set's codes: mean [k, d], covariance [k, d, d]."""
-    pairs = [(np.asarray(_encode(config, variables, a, c)), c) for a, c in batches]
-    z, category = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    mean, covariance = fit_gaussians(z, category, len(config.categories))
-    latents = {"mean": jnp.asarray(mean), "covariance": jnp.asarray(covariance)}
+    own = functools.partial(_encode, config, variables)
+    latents = measure_gaussians(own, batches, len(config.categories))
     return {**variables["constants"], "latents": latents}
 
 

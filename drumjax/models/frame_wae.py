@@ -34,8 +34,8 @@ from drumjax.models.objective import (
 from drumjax.nn import compression, frame_nets
 from drumjax.nn.frame_nets import FrameNets
 from drumjax.nn.gaussian_posterior import shared_noise
-from drumjax.nn.latent_gaussians import fit_gaussians
-from drumjax.nn.mmd import SCALES, mmd2, mmd2_per_category
+from drumjax.nn.latent_gaussians import measure_gaussians, standard_normals
+from drumjax.nn.mmd import SCALES, mean_mmd2_to_prior, mmd2_per_category
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,12 +177,6 @@ def loss(
     return total(config, means), ({}, {"loss": total(config, means), **means})
 
 
-def standard_normals(categories: int, latents: int) -> dict[str, jax.Array]:
-    """Placeholders of the codes' Gaussians: mean [k, d], covariance [k, d, d]."""
-    covariance = jnp.tile(jnp.eye(latents)[None], (categories, 1, 1))
-    return {"mean": jnp.zeros((categories, latents)), "covariance": covariance}
-
-
 def init(config: FrameWaeConfig, key: jax.Array) -> Variables:
     """Fresh variables; the shortcut and the latent statistics are placeholders of their shapes."""
     keys = jax.random.split(key)
@@ -240,13 +234,8 @@ def summarise(
 ) -> dict[str, float]:
     """Means over the validation set, the mean MMD^2 of the categories, and the loss."""
     means = {k: float(values[k].mean()) for k in ("mse", "sc", "log")}
-    rng, distances = np.random.default_rng(0), []
-    for i in range(len(config.categories)):
-        z = values["z"][category == i]
-        if len(z) > 1:
-            prior = jnp.asarray(rng.standard_normal(z.shape, dtype=np.float32))
-            distances.append(float(mmd2(jnp.asarray(z), prior, SCALES[config.kernel])))
-    means["mmd"] = float(np.mean(distances or 0))
+    parts = [values["z"][category == i] for i in range(len(config.categories))]
+    means["mmd"] = mean_mmd2_to_prior(parts, np.random.default_rng(0), SCALES[config.kernel])
     each = mean_by_category(values["sc"], category, config.categories)
     return {"loss": float(total(config, means)), **means, **{f"sc/{k}": v for k, v in each.items()}}
 
@@ -255,11 +244,9 @@ def calibrate(
     config: FrameWaeConfig, variables: Variables, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
     """Fit a Gaussian a category to the training set's codes: mean [k, d], covariance [k, d, d]."""
-    pairs = [(np.asarray(_encode(config, variables, a, c)), c) for a, c in batches]
-    z, category = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    mean, covariance = fit_gaussians(z, category, len(config.categories))
-    fitted = {"mean": jnp.asarray(mean), "covariance": jnp.asarray(covariance)}
-    return {**variables["constants"], "latents": fitted}
+    own = functools.partial(_encode, config, variables)
+    latents = measure_gaussians(own, batches, len(config.categories))
+    return {**variables["constants"], "latents": latents}
 
 
 def reconstruct(

@@ -1,6 +1,34 @@
 """A Gaussian for the codes of each category, fitted to a training set."""
 
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+
+def standard_normals(categories: int, latents: int) -> dict[str, jax.Array]:
+    """Placeholders of the Gaussians: mean [k, d], covariance [k, d, d]."""
+    covariance = jnp.tile(jnp.eye(latents)[None], (categories, 1, 1))
+    return {"mean": jnp.zeros((categories, latents)), "covariance": covariance}
+
+
+def measure_gaussians(
+    encode: Callable[[np.ndarray, np.ndarray], jax.Array],
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    categories: int,
+) -> dict[str, jax.Array]:
+    """Fit a Gaussian a category to the codes of a training set: mean [k, d], covariance [k, d, d].
+
+    Args:
+      encode: (audio [n, samples], category [n]) -> z [n, d].
+      batches: of audio and category.
+      categories: how many there are.
+    """
+    pairs = [(np.asarray(encode(audio, category)), category) for audio, category in batches]
+    z, category = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    mean, covariance = fit_gaussians(z, category, categories)
+    return {"mean": jnp.asarray(mean), "covariance": jnp.asarray(covariance)}
 
 
 def fit_gaussians(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # The seven scales that the Wasserstein auto-encoder sums over for CelebA (NDM: "as for CelebA").
 SCALES = {"imq7": (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0), "imq1": (1.0,)}
@@ -45,6 +46,18 @@ def mmd2(z: jax.Array, prior: jax.Array, scales: Sequence[float] = SCALES["imq7"
 
     within = (kernel(z, z) + kernel(prior, prior)) * off_diagonal
     return within.sum() / (n * (n - 1)) - 2.0 * kernel(z, prior).mean()
+
+
+def mean_mmd2_to_prior(
+    parts: Sequence[np.ndarray], rng: np.random.Generator, scales: Sequence[float]
+) -> float:
+    """Mean `mmd2` to the prior of the parts [n, d] of two codes or more; 0 if there are none."""
+    values = []
+    for z in parts:
+        if len(z) > 1:
+            prior = jnp.asarray(rng.standard_normal(z.shape, dtype=np.float32))
+            values.append(float(mmd2(jnp.asarray(z), prior, scales)))
+    return float(np.mean(values or 0))
 
 
 def mmd2_per_category(
