@@ -17,7 +17,7 @@ def rng():
 
 @pytest.fixture(scope="session")
 def instruments(tmp_path_factory):
-    """Files: tiny and other; mute, which lacks its encoder; hats, of other categories."""
+    """Files: tiny and other; full, tiny with axes and attributes; mute, which lacks its encoder; hats, of other categories."""
     from playing import write_instruments
 
     folder = tmp_path_factory.mktemp("instruments")

@@ -5,10 +5,12 @@ import dataclasses
 import mido
 import numpy as np
 import soundfile
+from attribute_maps import random_map
 from instruments import networks, tiny_instrument
 from tiny import CWAE, MCNN
 
 from drumjax.play.controls import with_controls
+from drumjax.play.descriptors import ATTRIBUTES
 from drumjax.play.instrument import build_instrument, save_instrument
 
 DUSTIER = np.arange(12, dtype=np.float32).reshape(3, 4) / 10  # a control, [categories, latents]
@@ -19,6 +21,7 @@ def write_instruments(folder):
     tiny = tiny_instrument()
     tiny = with_controls(tiny, {"controls/step/dusty": DUSTIER}, {"learnt": ["dusty"]})
     save_instrument(tiny, folder / "tiny.safetensors", "float32")
+    save_instrument(with_all_controls(tiny), folder / "full.safetensors", "float32")
     save_instrument(tiny, folder / "mute.safetensors", "float32", encoder=False)
     hats = {**tiny.meta, "categories": ["closed_hat", "open_hat", "snare"]}
     hats = dataclasses.replace(tiny, meta=hats)
@@ -26,6 +29,21 @@ def write_instruments(folder):
     cwae, mcnn = networks(seed=1)
     other = build_instrument(CWAE, cwae, MCNN, mcnn, "other")
     save_instrument(other, folder / "other.safetensors", "float32")
+
+
+def with_all_controls(instrument):
+    """An instrument with three axes of each kind and all attributes, in directions at random."""
+    rng = np.random.default_rng(0)
+    k, d = len(instrument.categories), instrument.latents
+    tensors = random_map(rng, d, k, len(ATTRIBUTES)).tensors()
+    for mode, rows in (("paper", ()), ("paper_category", (k,)), ("audible", (k,))):
+        turned = np.linalg.qr(rng.standard_normal((*rows, d, d)))[0]
+        tensors[f"controls/{mode}/directions"] = turned[..., :3, :]
+        tensors[f"controls/{mode}/spread"] = rng.uniform(0.5, 1.0, (*rows, 3))
+    for key in ("mean", "std"):
+        tensors[f"controls/attributes/{key}"] = rng.uniform(0.5, 1.0, (k, len(ATTRIBUTES)))
+    tensors = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
+    return with_controls(instrument, tensors, {"attributes": list(ATTRIBUTES)})
 
 
 def write_part(path, *notes):

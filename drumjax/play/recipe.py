@@ -263,7 +263,7 @@ def check_instrument(recipe: Recipe, instrument: Instrument, source: str, any_on
 
 def _who(about: Mapping[str, Any]) -> str:
     """An instrument as a recipe tells of it: its name, its file, the start of its identity."""
-    name, file, identity = (_brief(about.get(key)) for key in ("name", "file", "identity"))
+    name, file, identity = (brief(about.get(key)) for key in ("name", "file", "identity"))
     place = "of no file" if about.get("file") is None else file
     return f"the instrument {name} ({place}, identity {identity.strip(chr(39))[:8]})"
 
@@ -306,15 +306,15 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
 
 def _sound(entry: Any) -> Sound:
     if not isinstance(entry, dict):
-        raise ValueError(f"a sound is {_brief(entry)}, not a table")
+        raise ValueError(f"a sound is {brief(entry)}, not a table")
     name, note, origin = entry["name"], entry.get("note"), entry.get("origin", {})
     check_name(name)
     if note is not None and (type(note) is not int or not 0 <= note <= 127):
-        raise ValueError(f"{name} has the note {_brief(note)}, not 0 to 127")
+        raise ValueError(f"{name} has the note {brief(note)}, not 0 to 127")
     if not isinstance(origin, dict):
         raise ValueError(f"{name} has an origin that is no table")
     if not isinstance(entry["z"], list) or not entry["z"]:
-        raise ValueError(f"the code of {name} is {_brief(entry['z'])}, not a list of numbers")
+        raise ValueError(f"the code of {name} is {brief(entry['z'])}, not a list of numbers")
     z = np.asarray([_number(x, name) for x in entry["z"]], np.float32)
     shape = Shape.from_dict(entry["shape"])
     return Sound(name, _category(entry["category"], name), z, shape, note, origin)
@@ -328,12 +328,12 @@ def check_name(name: Any) -> None:
     """
     if not is_name(name, _LONGEST):
         raise ConfigError(
-            f"A sound cannot be called {_brief(name)}; use 1 to {_LONGEST} letters, digits, "
+            f"A sound cannot be called {brief(name)}; use 1 to {_LONGEST} letters, digits, "
             "spaces, - and _."
         )
 
 
-def _brief(value: Any) -> str:
+def brief(value: Any) -> str:
     """A stranger's value as text that can be printed, cut where it is long."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -342,7 +342,7 @@ def _brief(value: Any) -> str:
 def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > FURTHEST:
         raise ValueError(
-            f"the code of {name} holds {_brief(value)}, not a number within ±{FURTHEST:g}"
+            f"the code of {name} holds {brief(value)}, not a number within ±{FURTHEST:g}"
         )
     return float(value)
 
