@@ -38,12 +38,14 @@ install train
 [ -d "$data" ] || stop "There is no data set $data; make one with: $venv_python -m drumjax prepare --output=$data, or name one: data=DIR bash launch/ablations.sh"
 
 listed=$(run -m drumjax.benchmarks.ablations list --base="$base")
+for word in $only; do
+  grep -q -- "^[^ ]* $word " <<<"$listed " || stop "No row is called $word; see: $venv_python -m drumjax.benchmarks.ablations list"
+done
 rows=()
 while read -r row; do
   read -r _ name _ <<<"$row"
   chosen "$name" && rows+=("$row")
 done <<<"$listed"
-[ ${#rows[@]} -gt 0 ] || stop "No row is called $only; see: $venv_python -m drumjax.benchmarks.ablations list"
 
 folders=()
 todo=0

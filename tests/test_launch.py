@@ -191,6 +191,7 @@ def test_only_picks_rows_by_name(ablations):
     ("settings", "words"),
     [
         ({"only": "no_mdd"}, "No row is called no_mdd; see: "),
+        ({"only": "no_mmd no_mdd"}, "No row is called no_mdd; see: "),
         ({"data": "none"}, "There is no data set none; make one with: "),
     ],
 )
