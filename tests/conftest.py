@@ -17,7 +17,9 @@ def rng():
 
 @pytest.fixture(scope="session")
 def instruments(tmp_path_factory):
-    """Files: tiny and other; full, tiny with axes and attributes; mute, which lacks its encoder; hats, of other categories."""
+    """Files: tiny and other; full, tiny with axes and attributes; mute, which lacks its encoder;
+    hats, of other categories.
+    """
     from playing import write_instruments
 
     folder = tmp_path_factory.mktemp("instruments")
@@ -74,3 +76,21 @@ def groove(tmp_path):
 
     write_part(tmp_path / "in.mid", (0, 36, 127), (240, 38, 64), (0, 49, 100), (240, 36, 127))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def studio_server(instruments, tmp_path_factory):
+    """A studio's web server of the instrument full, at a port of its own; no library is made."""
+    from web_client import running
+
+    folder = tmp_path_factory.mktemp("studio")
+    with running(instruments / "full.safetensors", folder / "a" / "library") as server:
+        yield server
+
+
+@pytest.fixture
+def studio(studio_server):
+    """The server, which must fail at nothing that a test does not take from its lines."""
+    yield studio_server
+    lines, studio_server.lines[:] = studio_server.lines[:], []
+    assert lines == []

@@ -12,14 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 from drumjax.errors import ConfigError, DataError
 from drumjax.instruments import factory, is_inside
 
 if TYPE_CHECKING:
     from drumjax.play.instrument import Instrument
-    from drumjax.play.recipe import Recipe, Sound
+    from drumjax.play.recipe import Recipe
     from drumjax.play.runtime import Player
 
 T = TypeVar("T")
@@ -261,27 +259,6 @@ def load_recipe(path: str | Path) -> "Recipe":
     return read(text, str(path))
 
 
-def wav_of(recipe: "Recipe", sound: "Sound", samples: np.ndarray) -> bytes:
-    """The WAV file of one of a recipe's sounds, rendered to [n] samples, with its own recipe.
-
-    Raises:
-      DataError: see `wav_bytes`.
-    """
-    from drumjax.export.wav import wav_bytes
-
-    output = recipe.output
-    return wav_bytes(
-        samples,
-        output.sample_rate,
-        output.bits,
-        note=sound.note,
-        title=sound.name,
-        category=sound.label,
-        recipe=recipe.alone(sound).to_dict(),
-        plain=output.plain,
-    )
-
-
 def write_sounds(player: "Player", recipe: "Recipe", folder: Path) -> int:
     """Write drumjax_NAME.wav for each sound into a folder, which is made: all of them, or none.
 
@@ -292,6 +269,7 @@ def write_sounds(player: "Player", recipe: "Recipe", folder: Path) -> int:
     """
     from drumjax.atomic import write_files
     from drumjax.play.recipe import render
+    from drumjax.studio.kits import wav_of
 
     silent = 0
 

@@ -94,9 +94,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _kit(player: "Player", args: argparse.Namespace, kit: "Recipe | None") -> "Recipe":
     """The sounds that are played, with notes, and what the recipe tells of the part."""
-    from drumjax.commands.kit import with_notes
     from drumjax.play.kit import default_pads, make
     from drumjax.play.recipe import Recipe, check_instrument, describe
+    from drumjax.studio.kits import with_notes
 
     amount, seed = _takes(args, kit)
     if kit:

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 from drumjax.commands import _files, _flags
 from drumjax.errors import ConfigError
+from drumjax.export.profiles import FORMATS, SUFFIXES
 
 if TYPE_CHECKING:
-    from drumjax.export.kit import Pad
     from drumjax.play.instrument import Instrument
     from drumjax.play.recipe import Recipe, Sound
     from drumjax.play.runtime import Player
 
-FORMATS = ("wav", "sfz", "hydrogen")
 NAME = "drumjax_kit"
-_SUFFIXES = {"sfz": ".sfz", "hydrogen": ".h2drumkit"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,6 +76,7 @@ def main(argv: Sequence[str]) -> int:
         _files.check_file(path)
     player = _files.open_player(args.instrument)
     from drumjax.play.recipe import Recipe, check_instrument, describe
+    from drumjax.studio.kits import with_notes
 
     about, own = describe(player.instrument), before
     if before:
@@ -143,7 +142,7 @@ def _extra(args: argparse.Namespace, before: "Recipe | None") -> dict:
 
 def _indices(folder: Path, name: str, formats: Sequence[str]) -> list[Path]:
     """The files besides the WAV files."""
-    return [folder / "kit.json", *(folder / f"{name}{_SUFFIXES[f]}" for f in formats if f != "wav")]
+    return [folder / "kit.json", *(folder / f"{name}{SUFFIXES[f]}" for f in formats if f != "wav")]
 
 
 def _sounds(
@@ -177,57 +176,16 @@ def _next_seed(sound: "Sound") -> int:
     return seed + 1 if type(seed) is int and seed >= 0 else 1
 
 
-def with_notes(sounds: Sequence["Sound"]) -> tuple["Sound", ...]:
-    """The sounds, each with a MIDI note of its own.
-
-    Raises:
-      DataError: there are more of them than MIDI has notes.
-    """
-    from drumjax.export.gm import assign_notes
-
-    held = [sound.note for sound in sounds]
-    if None not in held and len(set(held)) == len(held):
-        return tuple(sounds)
-    notes = assign_notes([sound.strongest for sound in sounds])
-    return tuple(dataclasses.replace(s, note=n) for s, n in zip(sounds, notes, strict=True))
-
-
 def _write(player: "Player", recipe: "Recipe", folder: Path) -> int:
-    """Make all pads, then write the kit in each format, and kit.json; returns how many are silent.
+    """Make all pads, then write the kit; returns how many are silent.
 
     Where a pad cannot be made, the folder stays as it was.
     """
-    from drumjax.atomic import write_file, write_files
-    from drumjax.audio.files import make_folder
-    from drumjax.export.hydrogen import write_hydrogen
-    from drumjax.export.profiles import Profile
-    from drumjax.export.sfz import write_sfz
+    from drumjax.studio.kits import pad_of, write_kit
 
-    output, name, formats = recipe.output, recipe.extra["name"], recipe.extra["formats"]
-    profile = Profile("kit", output.sample_rate, output.bits, output.plain)
-    pads = [_pad(player, recipe, sound) for sound in _files.progress(recipe.sounds, "pads")]
-    make_folder(str(folder))
-    pairs = list(zip(recipe.sounds, pads, strict=True))
-    if "wav" in formats:
-        wavs = [(s.file_name, _files.wav_of(recipe, s, pad.samples)) for s, pad in pairs]
-        write_files(folder, wavs)
-    if "sfz" in formats:
-        write_sfz(folder, pads, name, profile)
-    if "hydrogen" in formats:
-        write_hydrogen(folder / f"{name}.h2drumkit", pads, name, profile)
-    write_file(folder / "kit.json", recipe.to_json().encode())
+    pads = [pad_of(recipe, sound, player) for sound in _files.progress(recipe.sounds, "pads")]
+    write_kit(folder, recipe, pads)
     return sum(not pad.samples.any() for pad in pads)
-
-
-def _pad(player: "Player", recipe: "Recipe", sound: "Sound") -> "Pad":
-    from drumjax.export.gm import choke_groups
-    from drumjax.export.kit import Pad
-    from drumjax.play.recipe import render
-
-    rate = recipe.output.sample_rate
-    samples, about = render(player, sound, rate), recipe.alone(sound).to_dict()
-    groups = choke_groups(sound.strongest)
-    return Pad(sound.name, sound.label, sound.note or 0, samples, rate, about, *groups)
 
 
 def _tell(recipe: "Recipe", before: "Recipe | None") -> None:
@@ -251,7 +209,7 @@ def _same(a: "Sound", b: "Sound | None") -> bool:
 
 def _tell_earlier(folder: Path, name: str, formats: Sequence[str]) -> None:
     """Print which files of other formats an earlier kit of the name left: they still play that."""
-    for form, suffix in _SUFFIXES.items():
+    for form, suffix in SUFFIXES.items():
         path = folder / f"{name}{suffix}"
         if form not in formats and path.is_file():
             print(f"{_files.shown(path)} stays as it was; --format=wav,{form} makes it anew")

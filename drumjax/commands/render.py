@@ -78,10 +78,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _write_one(player: "Player", recipe: "Recipe", path: Path) -> int:
     from drumjax.play.recipe import render
+    from drumjax.studio.kits import wav_of
 
     [sound] = recipe.sounds
     samples = render(player, sound, recipe.output.sample_rate)
-    content = _files.wav_of(recipe, sound, samples)
+    content = wav_of(recipe, sound, samples)
     _files.write_wav_file(path, content, recipe.alone(sound))
     print(f"{sound.name}: written to {_files.shown(path)}")
     _files.tell_silent(int(not samples.any()), 1)

@@ -30,6 +30,9 @@ PROFILES = {
     )
 }
 
+FORMATS = ("wav", "sfz", "hydrogen")  # of a kit
+SUFFIXES = {"sfz": ".sfz", "hydrogen": ".h2drumkit"}  # of the file that maps a kit's sounds
+
 
 def find_profile(name: str) -> Profile:
     """The profile of that name.
