@@ -20,8 +20,11 @@ COMMANDS = {  # name: one line about it; `main(argv)` stands in drumjax/commands
     "kit": "make a kit, and new sounds for some of its pads",
     "humanise": "play a MIDI drum part, each hit a little different",
     "render": "make the sounds of a recipe again",
+    "serve": "play in the browser, and over OSC in a DAW",
+    "max-device": "write the instrument for Ableton Live, a Max for Live device",
+    "pd-patch": "write the instrument for Pure Data, a patch",
     "evaluate": "judge an instrument on real sounds, with a page to listen through",
-    "bench": "time this machine at training and at playing",
+    "bench": "time this machine at training, playing and serving",
 }
 
 TRAIN = {"absl", "flax", "matplotlib", "ml_collections", "optax", "orbax", "tensorboardX"}

@@ -1,4 +1,4 @@
-"""`drumjax bench`: how fast this machine trains, and how fast it plays."""
+"""`drumjax bench`: how fast this machine trains, plays, and serves."""
 
 import argparse
 import json
@@ -23,23 +23,27 @@ def parser() -> argparse.ArgumentParser:
         description="Time this machine. --train: a training step of both networks on noise, its "
         "sounds per second, and the share of its arithmetic in the peak. --play: the player, from "
         "a code to the bytes of a WAV file, against other ways to run the same networks, which "
-        "take turns so that a busy machine slows all alike.",
+        "take turns so that a busy machine slows all alike. --studio: `drumjax serve`, "
+        "from a message to the file that answers it, also in a drag and in a flood of messages.",
     )
     kind = p.add_mutually_exclusive_group()
     kind.add_argument("--train", action="store_true", help="the training steps (the default)")
     kind.add_argument("--play", action="store_true", help="the player and its rivals")
-    p.add_argument("--runs", type=int, help="timed runs of each (7; with --play 200)")
+    kind.add_argument("--studio", action="store_true", help="the server")
+    p.add_argument(
+        "--runs", type=int, help="timed runs of each (7; with --play 200, with --studio 10,000)"
+    )
     p.add_argument("--json", metavar="FILE", help="also write the figures there")
     train = p.add_argument_group("with --train")
     train.add_argument("--variant", default="small", help="variant of configs/*.py (small)")
     train.add_argument("--configs", default="configs", metavar="DIR", help="where the configs are")
-    train.add_argument("--model", choices=("cwae", "mcnn", "both"), default="both")
+    train.add_argument("--model", choices=("cwae", "mcnn", "frame_wae", "both"), default="both")
     train.add_argument("--batch", type=int, default=0, help="override data.per_category")
     train.add_argument("--dtype", choices=("float32", "bfloat16"), help="override compute_dtype")
     train.add_argument(
         "--peak", type=float, default=0.0, help="the chip's peak in TFLOP/s, if known"
     )
-    play = p.add_argument_group("with --play")
+    play = p.add_argument_group("with --play, and --instrument with --studio, too")
     play.add_argument(
         "--instrument",
         metavar="FILE",
@@ -123,7 +127,8 @@ def main(argv: Sequence[str]) -> int:
     if args.runs is not None and args.runs < 1:
         raise ConfigError("--runs must be at least 1.")
     _check_writable(args.json)
-    figures = _play(args) if args.play else _train(args)
+    kind = _play if args.play else _studio if args.studio else _train
+    figures = kind(args)
     if args.json:
         write_file(args.json, (json.dumps(figures, indent=2) + "\n").encode())
     return 0
@@ -172,23 +177,38 @@ def chosen_rivals(text: str) -> list[str]:
     return names
 
 
-def _play(args: argparse.Namespace) -> dict[str, Any]:
-    """Race the player, print the table, and return its figures."""
-    rivals = chosen_rivals(args.rivals)
+def _studio(args: argparse.Namespace) -> dict[str, Any]:
+    """Time the server, print the figures and return them."""
+    _need_flax("--studio times networks of the paper's size, which need flax")
+    from drumjax.benchmarks import machine, studio
+
+    about = {"machine": machine.describe()}
+    given = None if args.instrument is None else Path(args.instrument)
+    result = studio.bench_studio(given, args.runs or 10_000, _say)
+    print(studio.show(result))
+    return about | result
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _need_flax(what: str) -> None:
     try:
         import flax  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            "bench --play compares with the models, which need flax: pip install 'drumjax[bench]'."
-        ) from error
+        raise ConfigError(f"bench {what}: pip install 'drumjax[bench]'.") from error
+
+
+def _play(args: argparse.Namespace) -> dict[str, Any]:
+    """Race the player, print the table, and return its figures."""
+    rivals = chosen_rivals(args.rivals)
+    _need_flax("--play compares with the models, which need flax")
     from drumjax.benchmarks import machine, networks, play, start, table
     from drumjax.play.instrument import load_instrument
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     result: dict[str, Any] = {"machine": machine.describe()}
-    say("preparing the networks")
+    _say("preparing the networks")
     given = args.instrument
     instrument = load_instrument(given) if given else networks.random_instrument()
     if not {"cwae", "mcnn"} <= set(instrument.meta):
@@ -197,8 +217,8 @@ def _play(args: argparse.Namespace) -> dict[str, Any]:
             "--instrument to race networks of the paper's sizes."
         )
     if not args.no_start:
-        say("starting processes")
+        _say("starting processes")
         result["start"] = start.measure_start(instrument)
-    result |= play.bench_play(instrument, args.runs or 200, rivals, say)
+    result |= play.bench_play(instrument, args.runs or 200, rivals, _say)
     print(table.show(result))
     return result

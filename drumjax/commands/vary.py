@@ -1,6 +1,7 @@
 """`drumjax vary`: variations of a sound of your own."""
 
 import argparse
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,41 +104,21 @@ def encode_file(player: "Player", path: str, asked: str | None) -> tuple[np.ndar
     Raises:
       DrumjaxError: the file, the category or the encoder cannot be used.
     """
-    from drumjax.play.recipe import weights_of
-    from drumjax.play.refine import STEPS
-    from drumjax.play.source_sound import error_of, named_category, read_source
+    from drumjax.play.source_sound import encode_source, named_category, read_source
 
-    if asked is None:
-        category, how = named_category(path), "by its name"
-    else:
-        category, how = _flags.parse_category(asked, player.categories), "as you say"
+    category = None if asked is None else _flags.parse_category(asked, player.categories)
     source = read_source(path, player.sample_rate, player.samples)
     name = _files.shown(path)
     if source.cut:
         longest = player.samples / player.sample_rate
         print(f"{name} lasts {source.seconds:.2f} s; its first {longest:.2f} s are used")
-    if category is None or (asked is None and category not in player.categories):
-        category, how = _nearest(player, source.audio)
-    weights = weights_of(category, player.categories)
-    z = player.encode(source.audio, weights, refine=STEPS)
-    error = error_of(player, source.audio, z, weights)
+    each = functools.partial(_files.progress, what="categories tried")
+    found = encode_source(player, source.audio, category, named_category(path), each)
     print(
-        f"{name} is taken for {_in_words(category)} {how}; the instrument renders it with a "
-        f"spectral error of {error:.2f} (0: the same; 1: as far off as silence)"
+        f"{name} is taken for {_in_words(found.category)} {found.how}; the instrument renders it "
+        f"with a spectral error of {found.error:.2f} (0: the same; 1: as far off as silence)"
     )
-    return z, category
-
-
-def _nearest(player: "Player", audio: np.ndarray) -> tuple[str, str]:
-    """The category under which a sound comes back the nearest, and how near others come."""
-    from drumjax.play.source_sound import error_of
-
-    errors = {}
-    for name in _files.progress(player.categories, "categories tried"):
-        errors[name] = error_of(player, audio, player.encode(audio, name), name)
-    order = sorted(errors, key=errors.__getitem__)
-    next_ones = ", ".join(f"{name} {errors[name]:.2f}" for name in order[1:3])
-    return order[0], f"(it comes back nearest as that; then {next_ones})"
+    return found.z, found.category
 
 
 def _in_words(category: "Category") -> str:

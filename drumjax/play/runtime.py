@@ -170,13 +170,13 @@ class Player:
             instrument = load_instrument(instrument.path, encoder=True)
         return networks.lay_out_encoder(self.plan, instrument.tensors)
 
-    def warm_up(self, batches: Sequence[int] = (1,)) -> None:
-        """Compile (or fetch from the cache) every length of these batch sizes."""
+    def warm_up(self, batches: Sequence[int] = (1,), lengths: Sequence[int] | None = None) -> None:
+        """Compile (or fetch from the cache) these batch sizes at these lengths, all by default."""
         k = len(self.categories)
         for b in batches:
             z = np.zeros((b, self.instrument.latents), np.float32)
             mel, ends = _decode(self.plan, self._decoder, z, np.full((b, k), 1 / k, np.float32))
-            for frames in self.plan.lengths:
+            for frames in self.plan.lengths if lengths is None else lengths:
                 _vocode(self.plan, self._inverter, mel, ends, frames).block_until_ready()
 
 

@@ -1,5 +1,6 @@
 """A user's own sound, made what the encoder takes, and the category it is most like."""
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from drumjax.audio.mel import mel_spectrogram
 from drumjax.audio.resample import resample
 from drumjax.data.aliases import Aliases
 from drumjax.errors import DataError
+from drumjax.play.recipe import Category, weights_of
+from drumjax.play.refine import STEPS
 from drumjax.play.runtime import Player
 
 _SILENCE = -60.0  # dB below the peak: what is trimmed
@@ -38,6 +41,22 @@ class Source(NamedTuple):
     audio: np.ndarray
     seconds: float
     cut: bool
+
+
+class Encoded(NamedTuple):
+    """What an instrument takes a sound for.
+
+    Attributes:
+      z: its code, float32 [d].
+      category: that it was encoded as.
+      how: that was decided, in words: "by its name", "as you say", or what came nearest.
+      error: of the sound that the code makes; see `error_of`.
+    """
+
+    z: np.ndarray
+    category: Category
+    how: str
+    error: float
 
 
 def read_source(path: str | Path, sample_rate: int, num_samples: int) -> Source:
@@ -79,6 +98,50 @@ def named_category(path: str | Path) -> str | None:
     """The category that a file's name, or else its folder's, speaks of; None if neither does."""
     names = PurePath(path)
     return Aliases().category(PurePath(names.parent.name, names.name))
+
+
+def encode_source(
+    player: Player,
+    audio: np.ndarray,
+    asked: Category | None = None,
+    named: str | None = None,
+    each: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> Encoded:
+    """Find a sound's category, where none is asked for, and the code that comes nearest to it.
+
+    Args:
+      player: of an instrument with an encoder.
+      audio: float32 [samples], see `read_source`.
+      asked: the category that the user names, which the instrument must know.
+      named: what the sound's name says, see `named_category`; counts if the instrument knows it.
+        If neither is given, each category is tried and the one of the least error taken.
+      each: goes through the categories to be tried, and may show how far it is.
+
+    Raises:
+      InstrumentError: there is no encoder.
+      ConfigError: an unknown category, or a sound of the wrong length.
+    """
+    if asked is not None:
+        category, how = asked, "as you say"
+    elif named is not None and named in player.categories:
+        category, how = named, "by its name"
+    else:
+        category, how = _nearest(player, audio, each)
+    weights = weights_of(category, player.categories)
+    z = player.encode(audio, weights, refine=STEPS)
+    return Encoded(z, category, how, error_of(player, audio, z, weights))
+
+
+def _nearest(
+    player: Player, audio: np.ndarray, each: Callable[[Sequence[str]], Iterable[str]]
+) -> tuple[str, str]:
+    """The category under which a sound comes back the nearest, and how near others come."""
+    errors = {}
+    for name in each(player.categories):
+        errors[name] = error_of(player, audio, player.encode(audio, name), name)
+    order = sorted(errors, key=errors.__getitem__)
+    next_ones = ", ".join(f"{name} {errors[name]:.2f}" for name in order[1:3])
+    return order[0], f"(it comes back nearest as that; then {next_ones})"
 
 
 def error_of(player: Player, audio: np.ndarray, z: np.ndarray, category: Any) -> float:

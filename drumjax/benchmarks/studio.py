@@ -1,0 +1,236 @@
+"""`drumjax bench --studio`: from a moved control to a sound, through the server's doors."""
+
+import contextlib
+import itertools
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from pythonosc.osc_packet import OscPacket
+
+from drumjax.benchmarks.flood import message
+from drumjax.benchmarks.networks import random_instrument
+from drumjax.benchmarks.timing import Timing, timing_of
+from drumjax.errors import DataError
+from drumjax.export.wav import read_recipe
+from drumjax.play.controls import with_controls
+from drumjax.play.instrument import Instrument, save_instrument
+
+MOVES, STEP = 60, 0.008  # of a drag, and the seconds from one to the next
+DRAGS = 20
+PATIENCE = 1.0  # seconds after which an answer counts as lost
+QUIET = 0.25  # seconds without an answer that end a drag
+FLOOD_RATE, FLOOD_SECONDS = 50_000, 30.0
+START = 120.0  # seconds that a server may take
+
+Say = Callable[[str], None]
+
+
+class Running(NamedTuple):
+    """A server that runs: where its page is, the port of its OSC door, and its process."""
+
+    address: str
+    osc_port: int
+    process: subprocess.Popen
+
+
+@contextlib.contextmanager
+def serving(instrument: Path | None, folder: Path) -> Iterator[Running]:
+    """A `drumjax serve` of its own process, with free ports and folders below `folder`.
+
+    Raises:
+      DataError: it does not come up.
+    """
+    flags = [f"--takes={folder / 'takes'}", f"--library={folder / 'library'}"]
+    flags += ["--port=0", "--osc_port=0"]
+    flags += [f"--instrument={instrument}"] if instrument else []
+    command = [sys.executable, "-m", "drumjax", "serve", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        said = list(itertools.takewhile(lambda x: not x.startswith("Ctrl-C"), process.stdout or ()))
+        page = re.search(r"page +(\S+)", "".join(said))
+        osc = re.search(r"OSC +udp \S+:(\d+)", "".join(said))
+        if not (page and osc):
+            raise DataError(f"The server did not start: {''.join(said)[-300:].strip()}")
+        yield Running(page[1], int(osc[1]), process)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=START)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+class Client:
+    """Asks an OSC door for sounds, and takes the answers at a port of its own."""
+
+    def __init__(self, port: int):
+        self._to = ("127.0.0.1", port)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self._reply = self._socket.getsockname()[1]
+
+    def send(self, x: float, y: float, category: int) -> None:
+        """Ask for the sound of a place on the pad."""
+        self._socket.sendto(
+            message("/drumjax/generate", x, y, 0.0, category, self._reply, 1.0), self._to
+        )
+
+    def answer(self, seconds: float) -> list[Any] | None:
+        """The next answer's values, or None if none comes in time.
+
+        Raises:
+          DataError: the server answers with an error.
+        """
+        self._socket.settimeout(seconds)
+        try:
+            said = OscPacket(self._socket.recv(8192)).messages[0].message
+        except TimeoutError:
+            return None
+        if said.address != "/drumjax/sample":
+            raise DataError(f"The server answers {said.address} {said.params}.")
+        return list(said.params)
+
+    def time(self, x: float, y: float, category: int) -> float | None:
+        """Seconds from asking to the path of the file, or None if the answer is lost."""
+        began = time.perf_counter()
+        self.send(x, y, category)
+        found = self.answer(PATIENCE)
+        return time.perf_counter() - began if found else None
+
+    def forget(self) -> None:
+        """Take whatever answers are still to come."""
+        while self.answer(PATIENCE):
+            pass
+
+
+def bench_studio(given: Path | None, runs: int, say: Say = print) -> dict[str, Any]:
+    """Time the server of an instrument, by default one of untrained networks of the paper's size.
+
+    Returns:
+      {"instrument", "osc", "drag", "flood"}: of OSC from the message to the file's path; of a drag
+      of 60 moves, from the last one to its answer; of the flood, the same as of OSC meanwhile, with
+      the messages a second and the answers that were lost. All times in ms.
+    """
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root)
+        instrument = given
+        if given is None:
+            made = movable(random_instrument())
+            instrument = save_instrument(made, folder / "bench.safetensors", encoder=False)[0]
+        say("starting the server")
+        with serving(instrument, folder) as server:
+            client = Client(server.osc_port)
+            say("warming up")
+            _wait_until_warm(client)
+            say(f"{runs} sounds over OSC")
+            osc = _times(client, runs)
+            say(f"{DRAGS} drags of {MOVES} moves")
+            drags = [_drag(client, i) for i in range(DRAGS)]
+            say(f"a flood of {FLOOD_RATE:,} messages a second for {FLOOD_SECONDS:.0f} s")
+            flood = _flood(client, server.osc_port)
+    return {
+        "instrument": str(given.name if given else "random weights of the paper's size"),
+        "osc": _in_ms(timing_of(osc)),
+        "drag": _in_ms(timing_of(drags)),
+        "flood": flood,
+    }
+
+
+def movable(instrument: Instrument) -> Instrument:
+    """An instrument without controls, given axes at random, of the deviations of its codes."""
+    rng = np.random.default_rng(0)
+    k, d = len(instrument.categories), instrument.latents
+    turned = np.linalg.qr(rng.standard_normal((k, d, 3)))[0].transpose(0, 2, 1)  # [k, 3, d]
+    axes = {"directions": turned, "spread": np.ones((k, 3))}
+    tensors = {f"controls/audible/{n}": np.asarray(v, np.float32) for n, v in axes.items()}
+    return with_controls(instrument, tensors, {})
+
+
+def _wait_until_warm(client: Client) -> None:
+    """Ask until sounds come as fast as they will: all programs are compiled then."""
+    end = time.monotonic() + START
+    while time.monotonic() < end:
+        taken = [client.time(i / 20, 0.0, i % 11) for i in range(20)]
+        if None not in taken and max(t for t in taken if t) < 4 * statistics.median(taken):  # type: ignore[type-var]
+            return
+    raise DataError("The server does not come to rest; let the machine do nothing else.")
+
+
+def _times(client: Client, runs: int) -> list[float]:
+    rng = np.random.default_rng(0)
+    places = rng.uniform(-1, 1, (runs, 2))
+    taken = [client.time(x, y, i % 11) for i, (x, y) in enumerate(places)]
+    return [PATIENCE if t is None else t for t in taken]
+
+
+def _drag(client: Client, number: int) -> float:
+    """Seconds from the last of 60 moves to its answer.
+
+    Raises:
+      DataError: the last answer is not the last move's.
+    """
+    category = number % 11
+    began = time.perf_counter()
+    for i in range(MOVES):
+        time.sleep(max(0.0, began + i * STEP - time.perf_counter()))
+        client.send(2 * i / (MOVES - 1) - 1, 0.0, category)
+    asked, ended, last = time.perf_counter(), 0.0, None
+    while found := client.answer(QUIET):
+        ended, last = time.perf_counter(), found
+    recipe = read_recipe(last[0]) if last else None
+    alphas = recipe["sounds"][0]["origin"]["alphas"] if recipe else None
+    if alphas is None or alphas[0] != 1.0:
+        raise DataError(f"The last move of a drag was not answered last, but {alphas}.")
+    return ended - asked
+
+
+def _flood(client: Client, port: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "drumjax.benchmarks.flood", str(port)]
+    command += [str(FLOOD_SECONDS), str(FLOOD_RATE)]
+    taken, began = [], time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as flooding:
+        time.sleep(1.0)
+        for i in itertools.count():
+            if flooding.poll() is not None:
+                break
+            taken.append(client.time((i % 200) / 100 - 1, 0.0, i % 11))
+        seconds = time.perf_counter() - began
+        sent = int((flooding.stdout.read() if flooding.stdout else "") or 0)
+    client.forget()
+    answered = [t for t in taken if t is not None]
+    lost = len(taken) - len(answered)
+    per_second = round(sent / min(seconds, FLOOD_SECONDS))
+    return {**_in_ms(timing_of(answered)), "lost": lost, "messages_per_second": per_second}
+
+
+def _in_ms(timing: Timing) -> dict[str, Any]:
+    about = {f"{name}_ms": 1e3 * getattr(timing, name) for name in ("p50", "p99", "best")}
+    return {**about, "n": timing.n}
+
+
+def show(result: dict[str, Any]) -> str:
+    """The figures as lines for the user."""
+    osc, drag, flood = result["osc"], result["drag"], result["flood"]
+    return "\n".join(
+        [
+            f"instrument: {result['instrument']}",
+            f"OSC, message to file: p50 {osc['p50_ms']:.1f} ms, p99 {osc['p99_ms']:.1f} ms "
+            f"({osc['n']} messages)",
+            f"a drag of {MOVES} moves, last move to its answer: p50 {drag['p50_ms']:.1f} ms, "
+            f"worst {drag['p99_ms']:.1f} ms ({drag['n']} drags)",
+            f"in a flood of {flood['messages_per_second']:,} messages a second: p50 "
+            f"{flood['p50_ms']:.1f} ms, p99 {flood['p99_ms']:.1f} ms ({flood['n']} answered, "
+            f"{flood['lost']} lost)",
+        ]
+    )

@@ -1,0 +1,246 @@
+"""The OSC door: requests over UDP, answered with the paths of the WAV files that were made."""
+
+import asyncio
+import dataclasses
+import functools
+import traceback
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from drumjax import __version__
+from drumjax.errors import ConfigError, DrumjaxError
+from drumjax.play import recipe
+from drumjax.play.meta import Mode
+from drumjax.studio.asks import Ask, TakeMaker, read_generate, read_random, read_vary
+from drumjax.studio.engine import Engine, Superseded
+from drumjax.studio.limits import Bucket, Summary
+from drumjax.studio.osc_messages import (
+    Arguments,
+    Unreadable,
+    decode,
+    encode,
+    split,
+    whole,
+)
+from drumjax.studio.osc_socket import Address, DatagramSocket
+from drumjax.studio.spec import MOST_ATTRIBUTE, control_names
+from drumjax.studio.takes import Takes
+
+_MOST_CLIENTS = 256  # whose last sound and attributes are kept
+_ERRORS = 100  # error answers a second, all clients together
+_FACTS = 1000  # answers a second to ping, categories and instrument
+_MOST_TRACES = 10  # internal errors of which the place is told
+
+
+@dataclasses.dataclass
+class _Client:
+    """What is kept of a client: its attributes, and the last sound that it asked for."""
+
+    attributes: dict[str, float] = dataclasses.field(default_factory=dict)
+    last: Ask | None = None
+
+
+class OscServer:
+    """Answers OSC requests. All methods belong to the event loop's thread.
+
+    A client is a host and a reply port. Of its requests for sounds that still wait, the newest
+    counts; each that is rendered is answered.
+
+    Attributes:
+      port: where it listens.
+      counters: "received" datagrams; "unread" messages, which were dropped; "dropped" in a flood;
+        "answered" with a sound; "errors" that were sent and "muted" ones that were too many;
+        "failed" inside.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        takes: Takes,
+        say: Callable[[str], object],
+        mode: Mode = "audible",
+    ):
+        """Nothing listens yet.
+
+        Args:
+          engine: renders.
+          takes: where the WAV files go.
+          say: takes lines for the user.
+          mode: whose axes a1, a2, a3 move along, see `controls.from_alphas`.
+        """
+        self.port = 0
+        self.counters: Counter[str] = Counter()
+        self._engine, self._maker, self._say = engine, TakeMaker(takes, mode), say
+        self._instrument = engine.player.instrument
+        recipe.describe(self._instrument)  # its hash takes a while, but only once
+        self._clients: OrderedDict[Address, _Client] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._socket: DatagramSocket | None = None
+        self._errors, self._facts = Bucket(_ERRORS), Bucket(_FACTS)
+        self._unread = Summary(say, "could not be read")
+        # Where each request's reply port stands, and what answers it.
+        self._requests: dict[str, tuple[int, Callable[[Arguments, Address], object]]] = {
+            "/drumjax/generate": (4, functools.partial(self._sound, read_generate)),
+            "/drumjax/random": (1, functools.partial(self._sound, read_random)),
+            "/drumjax/vary": (2, functools.partial(self._sound, read_vary)),
+            "/drumjax/attribute": (2, self._attribute),
+            "/drumjax/categories": (0, self._categories),
+            "/drumjax/instrument": (0, self._describe),
+            "/drumjax/ping": (0, self._ping),
+        }
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen on an address of this machine; returns the port, which differs where it was 0.
+
+        Raises:
+          DataError: the address or the port cannot be used.
+        """
+        self._socket = DatagramSocket(host, port, self.handle, self.counters)
+        self.port = self._socket.port
+        return self.port
+
+    def stop(self) -> None:
+        """Listen no more; what is being rendered is not answered."""
+        if self._socket:
+            self._socket.close()
+            self._socket = None
+        self._unread.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def handle(self, datagram: bytes, source: Address) -> bool:
+        """Take up a datagram that came from an address.
+
+        Returns whether a request was in it; nothing is raised, whatever it holds.
+        """
+        try:
+            return any([self._handle_message(message, source) for message in split(datagram)])
+        except Unreadable as error:
+            self._drop(str(error))
+        except Exception:
+            self._fail()
+        return False
+
+    def _handle_message(self, message: bytes, source: Address) -> bool:
+        to = source
+        try:
+            address, values = decode(message)
+            place, answer = self._request(address)
+            to = self._reply_address(address, values, place, source)
+            answer(Arguments(address, values, self._instrument), to)
+        except Unreadable as error:
+            self._drop(str(error))
+        except DrumjaxError as error:
+            self._refuse(to, str(error))
+        else:
+            return True
+        return False
+
+    def _request(self, address: str) -> tuple[int, Callable[[Arguments, Address], object]]:
+        if address not in self._requests:
+            raise Unreadable(f"{recipe.brief(address)} is no request")
+        return self._requests[address]
+
+    def _reply_address(
+        self, address: str, values: list[Any], place: int, source: Address
+    ) -> Address:
+        port = whole(values[place], 0, 65535) if place < len(values) else None
+        if port is None:
+            raise Unreadable(f"{address} without a reply port")
+        to = (source[0], port or source[1], *source[2:])
+        if to[1] == self.port:
+            raise Unreadable("a reply port that is the server's own")
+        return to
+
+    def _sound(self, read: Callable[[Arguments], Ask], args: Arguments, to: Address) -> None:
+        self._render(to, read(args))
+
+    def _attribute(self, args: Arguments, to: Address) -> None:
+        name = args.text("the attribute")
+        known = control_names(self._instrument)
+        if name not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise ConfigError(f"The instrument has no attribute {recipe.brief(name)}; {has}.")
+        value = args.number(name, -MOST_ATTRIBUTE, MOST_ATTRIBUTE)
+        args.take("a reply port")
+        args.end()
+        client = self._client(to)
+        client.attributes[name] = value
+        if client.last:
+            self._render(to, client.last)
+
+    def _categories(self, args: Arguments, to: Address) -> None:
+        self._tell(args, to, "/drumjax/categories", *self._instrument.categories)
+
+    def _describe(self, args: Arguments, to: Address) -> None:
+        instrument = self._instrument
+        name, identity = str(instrument.meta["name"]), instrument.identity
+        numbers = instrument.latents, instrument.sample_rate
+        attributes = control_names(instrument)
+        self._tell(args, to, "/drumjax/instrument", name, identity, *numbers, *attributes)
+
+    def _ping(self, args: Arguments, to: Address) -> None:
+        self._tell(args, to, "/drumjax/pong", __version__)
+
+    def _tell(self, args: Arguments, to: Address, address: str, *facts: str | int) -> None:
+        args.take("a reply port")
+        args.end()
+        if self._facts.take():
+            self._send(to, address, *facts)
+        else:
+            self.counters["muted"] += 1
+
+    def _client(self, to: Address) -> _Client:
+        client = self._clients.setdefault(to, _Client())
+        self._clients.move_to_end(to)
+        if len(self._clients) > _MOST_CLIENTS:
+            self._clients.popitem(last=False)
+        return client
+
+    def _render(self, to: Address, ask: Ask) -> None:
+        """Queue a client's sound, with the attributes that the client has set."""
+        client = self._client(to)
+        client.last = ask
+        attributes = {name: value for name, value in client.attributes.items() if value}
+        whole_ask = ask._replace(spec=dataclasses.replace(ask.spec, attributes=attributes))
+        task = asyncio.get_running_loop().create_task(self._answer(to, whole_ask))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, to: Address, ask: Ask) -> None:
+        try:
+            work = functools.partial(self._maker.make, ask)
+            answer = await self._engine.newest(("osc", *to), work)
+        except Superseded:
+            return
+        except DrumjaxError as error:
+            self._refuse(to, str(error))
+        except Exception:
+            self._fail()
+            self._refuse(to, "The server failed to make this sound; its window says why.")
+        else:
+            self.counters["answered"] += 1
+            self._send(to, "/drumjax/sample", *answer)
+
+    def _refuse(self, to: Address, sentence: str) -> None:
+        if self._errors.take():
+            self.counters["errors"] += 1
+            self._send(to, "/drumjax/error", sentence)
+        else:
+            self.counters["muted"] += 1
+
+    def _send(self, to: Address, address: str, *values: str | int | float) -> None:
+        if self._socket:
+            self._socket.send(encode(address, *values), to)
+
+    def _drop(self, reason: str) -> None:
+        """Count a message that nobody can be told about."""
+        self.counters["unread"] += 1
+        self._unread.add(reason)
+
+    def _fail(self) -> None:
+        """Count an error of our own, and say where it is from, once in a while."""
+        self.counters["failed"] += 1
+        if self.counters["failed"] <= _MOST_TRACES:
+            self._say(f"internal error:\n{traceback.format_exc()}")
