@@ -69,7 +69,9 @@ def main(argv: Sequence[str]) -> int:
 
     doors = Doors(args.host, args.port, args.osc_port, takes, library, args.axes)
     try:
-        asyncio.run(serve(player, doors, _say, _open if args.open else lambda _: None))
+        # Windows' own kind of loop cannot watch the socket that OSC's datagrams are read from.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(serve(player, doors, _say, _open if args.open else lambda _: None))
     except KeyboardInterrupt:  # where the event loop knows no signals
         _say("ended")
     return 0

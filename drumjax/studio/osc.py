@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import functools
+import threading
 import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from drumjax import __version__
 from drumjax.errors import ConfigError, DrumjaxError
 from drumjax.play import recipe
 from drumjax.play.meta import Mode
-from drumjax.studio.asks import Ask, TakeMaker, read_generate, read_random, read_vary
+from drumjax.play.runtime import Player
+from drumjax.studio.asks import Ask, Take, TakeMaker, read_generate, read_random, read_vary
 from drumjax.studio.engine import Engine, Superseded
 from drumjax.studio.limits import Bucket, Summary
 from drumjax.studio.osc_messages import (
@@ -35,10 +37,11 @@ _MOST_TRACES = 10  # internal errors of which the place is told
 
 @dataclasses.dataclass
 class _Client:
-    """What is kept of a client: its attributes, and the last sound that it asked for."""
+    """What is kept of a client: its attributes, the last sound it asked for, and the next."""
 
     attributes: dict[str, float] = dataclasses.field(default_factory=dict)
     last: Ask | None = None
+    queued: list[Ask] = dataclasses.field(default_factory=list)  # one, or none
 
 
 class OscServer:
@@ -76,6 +79,7 @@ class OscServer:
         recipe.describe(self._instrument)  # its hash takes a while, but only once
         self._clients: OrderedDict[Address, _Client] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()  # of what is queued, which the player's thread takes
         self._socket: DatagramSocket | None = None
         self._errors, self._facts = Bucket(_ERRORS), Bucket(_FACTS)
         self._unread = Summary(say, "could not be read")
@@ -199,18 +203,32 @@ class OscServer:
         return client
 
     def _render(self, to: Address, ask: Ask) -> None:
-        """Queue a client's sound, with the attributes that the client has set."""
+        """Queue a client's sound, with its attributes, in the place of one that is queued.
+
+        A flood of requests costs little so: there is one task for all that come until its turn.
+        """
         client = self._client(to)
         client.last = ask
         attributes = {name: value for name, value in client.attributes.items() if value}
-        whole_ask = ask._replace(spec=dataclasses.replace(ask.spec, attributes=attributes))
-        task = asyncio.get_running_loop().create_task(self._answer(to, whole_ask))
+        ask = ask._replace(spec=dataclasses.replace(ask.spec, attributes=attributes))
+        with self._lock:
+            if client.queued:
+                client.queued[0] = ask
+                return
+        client.queued = [ask]
+        task = asyncio.get_running_loop().create_task(self._answer(to, client.queued))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, to: Address, ask: Ask) -> None:
+    def _make(self, queued: list[Ask], player: Player) -> Take:
+        """Make what is queued; on the player's thread."""
+        with self._lock:
+            ask = queued.pop()
+        return self._maker.make(ask, player)
+
+    async def _answer(self, to: Address, queued: list[Ask]) -> None:
         try:
-            work = functools.partial(self._maker.make, ask)
+            work = functools.partial(self._make, queued)
             answer = await self._engine.newest(("osc", *to), work)
         except Superseded:
             return
@@ -222,6 +240,8 @@ class OscServer:
         else:
             self.counters["answered"] += 1
             self._send(to, "/drumjax/sample", *answer)
+        finally:
+            queued.clear()  # where its turn never came
 
     def _refuse(self, to: Address, sentence: str) -> None:
         if self._errors.take():

@@ -20,10 +20,10 @@ from drumjax.studio.osc_messages import LARGEST
 Address = tuple  # (host, port), of IPv6 with two more numbers
 
 _DRAINED = 1000  # datagrams read at once
-_BURST = 16  # from one address at once: beyond that, only the newest of a kind counts
+_BURST = 8  # from one address at once: beyond that, only the newest of a kind counts
+_KINDS = 32  # of a burst
 _HANDLED = 64  # datagrams handled at once
-_CALM = 8  # datagrams read at once: beyond that, the next look is put off, so that it finds more
-_PAUSE, _LONGEST_PAUSE = 0.001, 0.004  # seconds: as long as handling took, within these
+_PAUSE, _LONGEST_PAUSE = 0.001, 0.004  # seconds from one look to the next, if much comes
 _KNOWN = 256  # addresses that are looked at before strangers
 _BUFFERS = (2**22, 2**20, 2**18)  # bytes of the kernel's buffer: the first that it agrees to
 _PER_ATTRIBUTE = b"/drumjax/attribute\0"
@@ -59,6 +59,7 @@ class DatagramSocket:
         self._handle, self._counters = handle, counters
         self._known: OrderedDict[Address, None] = OrderedDict()
         self._loop = asyncio.get_running_loop()
+        self._listening = 0.0  # since when, by perf_counter
         self._later: asyncio.TimerHandle | None = None
         self._listen()
 
@@ -87,10 +88,12 @@ class DatagramSocket:
             if self._handle(datagram, source):
                 self._remember(source)
         self._counters["dropped"] += left
-        if _CALM < count < _DRAINED:  # there was much, and it is all read
+        ended, pause = time.perf_counter(), 0.0
+        if started - self._listening < _PAUSE and count < _DRAINED:  # soon, and all is read
+            pause = min(max(_PAUSE, ended - started), _LONGEST_PAUSE)
             self._loop.remove_reader(self._socket)
-            pause = min(max(_PAUSE, time.perf_counter() - started), _LONGEST_PAUSE)
             self._later = self._loop.call_later(pause, self._listen)
+        self._listening = ended + pause
 
     def _drain(self) -> tuple[int, dict[Address, deque[bytes]]]:
         """What has come: how many datagrams, and the last of each address."""
@@ -120,7 +123,7 @@ class DatagramSocket:
 
 
 def newest(datagrams: deque[bytes]) -> list[bytes]:
-    """All datagrams of an address, or, of a burst, the newest of each kind, `_BURST` at most.
+    """All datagrams of an address, or, of a burst, the newest of each kind, `_KINDS` at most.
 
     Of a kind are those to one OSC address and, where it is an attribute's, of one name.
     """
@@ -133,7 +136,7 @@ def newest(datagrams: deque[bytes]) -> list[bytes]:
             kind = datagram[:-8]  # all but the value and the reply port
         kinds.pop(kind, None)
         kinds[kind] = datagram
-    return list(kinds.values())[-_BURST:]
+    return list(kinds.values())[-_KINDS:]
 
 
 def _bound(host: str, port: int) -> socket.socket:

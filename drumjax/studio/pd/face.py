@@ -45,7 +45,7 @@ def _put_pad(c: Canvas, x: int, y: int) -> None:
     _slider(c, x + 64, y + PAD + 34, "alpha3", (-1, 1), PAD - 45)
     _label(c, x + 24, y + PAD + 56, "range")
     _radio(c, "hradio", x + 64, y + PAD + 58, "range", 4, 1)
-    for i, text in enumerate(("0.5", "1", "2", "4")):
+    for i, text in enumerate(("0.5", "1", "2", "3")):
         _label(c, x + 72 + _CELL * i - 3 * len(text), y + PAD + 74, text)
     _label(c, x + 142, y + PAD + 57, "seed")
     _number(c, x + 170, y + PAD + 59, "seed", 6, (0, 999999), 0)

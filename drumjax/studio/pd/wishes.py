@@ -13,7 +13,7 @@ def request() -> Canvas:
     c = Canvas("request", 900, 500)
     place = [c.chain(f"[r $0-alpha{i}]", "[t b f]") for i in (1, 2, 3)]
     category = c.chain("[r $0-category]", "[t b s]")
-    reach = c.chain("[r $0-range]", "[- 1]", "[expr pow(2, $f1)]", "[t b f]")
+    reach = c.chain("[r $0-range]", "[max 0.5]", "[t b f]")
     seed = c.chain("[r $0-seed]", "[t b f]")
     changed = c.add("[spigot]")
     c.chain("[r $0-ready]", changed.at(1))
