@@ -106,4 +106,4 @@ class TakeMaker:
         path = self._takes.write(sound.label, content)
         heard = quantise(samples, BITS)
         length = sounding(heard) if heard.any() else 0
-        return Take(str(path), sound.label, 1000.0 * length / RATE)
+        return Take(path.as_posix(), sound.label, 1000.0 * length / RATE)

@@ -1,0 +1,59 @@
+/** Keeps every pad's sound, and its takes for the beat, at hand before they are played. */
+
+import { takesOf } from "./humanise.js";
+import { specOf } from "./model.js";
+
+const CALM = 250; // milliseconds without a change before it sets to work
+
+/** Renders in the background, one sound at a time. */
+export class Bank {
+  #timer = 0;
+  #busy = false;
+  #failed = new Set(); // specs that the server refused, as text
+
+  /** @param {{store: object, sounds: object}} parts */
+  constructor({ store, sounds }) {
+    this.store = store;
+    this.sounds = sounds;
+  }
+
+  /** Something may have changed. */
+  follow() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#work(), CALM);
+  }
+
+  /**
+   * A take of a pad, or the nearest thing that is at hand.
+   * @param {number} index of the pad
+   * @param {number} take
+   */
+  take(index, take) {
+    const { pads, beat } = this.store.work;
+    const takes = takesOf(pads[index], beat.humanise);
+    return this.sounds.kept(takes[take % takes.length]) ?? this.sounds.kept(takes[0]);
+  }
+
+  async #work() {
+    if (this.#busy) return;
+    this.#busy = true;
+    for (let spec = this.#missing(); spec; spec = this.#missing()) {
+      try {
+        await this.sounds.get(spec, "bank");
+      } catch {
+        this.#failed.add(JSON.stringify(spec)); // it is told of when the pad is played
+      }
+    }
+    this.#busy = false;
+  }
+
+  #missing() {
+    const { pads, beat } = this.store.work;
+    const takes = pads.flatMap((pad, index) =>
+      beat.rows[index].some(Boolean) ? takesOf(pad, beat.humanise).slice(1) : [],
+    );
+    return [...pads.map(specOf), ...takes].find(
+      (spec) => !this.sounds.peek(spec) && !this.#failed.has(JSON.stringify(spec)),
+    );
+  }
+}

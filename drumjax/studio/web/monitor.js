@@ -1,0 +1,121 @@
+/** What is heard and seen of the selected pad: one request a frame at most, the newest one wins. */
+
+import { rawSpecOf, specOf } from "./model.js";
+import { hueOf } from "./theme.js";
+
+const PAUSE = 90; // milliseconds between two sounds of one drag, so that each can be heard
+
+/** Follows the store: asks for the selected pad's sound, shows it, plays it. */
+export class Monitor {
+  #asked = ""; // the spec last asked for, as text
+  #known = []; // each pad's, when the store was last looked at
+  #number = 0; // of the last request
+  #shown = 0; // number of the request that is shown
+  #selected = -1;
+  #looked = false; // in this frame
+  #again = false;
+  #since = 0; // time of the move that the next request answers
+  #played = 0;
+  #later = 0;
+  /** Milliseconds from a move to its AudioBuffer, one of each request. */
+  latency = [];
+  /** The sound that is shown. */
+  sound = null;
+  #first = Promise.withResolvers();
+
+  /**
+   * @param {{store: object, sounds: object, output: object, picture: object, status: object,
+   *   categories: string[]}} parts
+   */
+  constructor(parts) {
+    Object.assign(this, parts);
+    this.#known = this.#texts();
+  }
+
+  /** Resolves when the first sound is shown. */
+  get first() {
+    return this.#first.promise;
+  }
+
+  /** @param {number} at time in ms of a move that changes the sound */
+  touch(at) {
+    this.#since = at;
+  }
+
+  /** Look at the store: now, or in the next frame if it has been looked at in this one. */
+  follow() {
+    this.#again = this.#looked;
+    if (this.#looked) return;
+    this.#looked = true;
+    this.#ask();
+    const soon = document.hidden ? (call) => setTimeout(call, 16) : requestAnimationFrame;
+    soon(() => {
+      this.#looked = false;
+      if (this.#again) this.follow();
+    });
+  }
+
+  #ask() {
+    const { pad, work } = this.store;
+    const before = this.#known[work.selected];
+    this.#known = this.#texts();
+    const key = this.#known[work.selected];
+    if (key === this.#asked && work.selected === this.#selected) return;
+    this.#asked = key;
+    this.#selected = work.selected;
+    const since = this.#since;
+    this.#since = 0;
+    this.#make({
+      pad,
+      index: work.selected,
+      number: ++this.#number,
+      since,
+      audible: key !== before,
+    });
+  }
+
+  #texts() {
+    return this.store.work.pads.map((pad) => JSON.stringify(specOf(pad)));
+  }
+
+  async #make({ pad, index, number, since, audible }) {
+    try {
+      const sound = await this.sounds.get(specOf(pad), "main");
+      if (!sound) return;
+      if (since) this.latency.push(performance.now() - since);
+      if (number < this.#shown || index !== this.store.work.selected) return;
+      this.#shown = number;
+      this.sound = sound;
+      if (audible && this.store.settings.autoplay) this.#audition(pad, sound);
+      this.status.rendered(sound);
+      await this.#show(pad, sound, number);
+    } catch (error) {
+      if (number >= this.#shown) this.status.error(error);
+      await this.#show(pad, null, number).catch(() => {});
+    }
+  }
+
+  /** The picture comes after the sound: the raw one may have to be made for it. */
+  async #show(pad, sound, number) {
+    const raw = await this.sounds.get(rawSpecOf(pad), "view");
+    if (!raw || number < this.#shown) return;
+    const hue = hueOf(pad.category, this.categories);
+    const heard = sound ? sound.samples : new Float32Array(0);
+    this.picture.show(
+      { raw: raw.samples, heard, sampleRate: raw.buffer.sampleRate, hue },
+      pad.shape,
+    );
+    this.#first.resolve();
+  }
+
+  #audition(pad, sound) {
+    clearTimeout(this.#later);
+    const wait = this.#played + PAUSE - performance.now();
+    if (wait > 0) {
+      this.#later = setTimeout(() => this.#audition(pad, sound), wait);
+      return;
+    }
+    this.#played = performance.now();
+    this.output.play(sound.buffer, { group: "monitor", category: pad.category });
+  }
+}

@@ -1,0 +1,182 @@
+"""The parts of the studio's page, each by itself: its clock, its ears, its wire, its eyes."""
+
+import re
+
+import librosa
+import numpy as np
+import pytest
+import web_client
+from studio_page import SPY, expected
+
+from drumjax.benchmarks import chromium
+from drumjax.studio import static
+
+
+@pytest.fixture(scope="module")
+def studio(instruments, tmp_path_factory):
+    library = tmp_path_factory.mktemp("parts") / "library"
+    with web_client.running(instruments / "full.safetensors", library) as studio:
+        yield studio
+
+
+@pytest.fixture(scope="module")
+def page(studio):
+    """The page, whose modules are imported one by one."""
+    if chromium.found() is None:
+        pytest.skip("there is no Chromium")
+    with chromium.chromium() as page:
+        page.open(f"http://{studio.host}/")
+        page.run("drumjax.ready")
+        yield page
+
+
+def test_steps_fall_where_tempo_and_swing_put_them(page):
+    times = page.run("""(async () => {
+        const { Sequencer } = await import('./sequencer.js');
+        const hits = [];
+        const rows = [Array(16).fill(0).with(0, 1).with(1, 2).with(3, 1)];
+        const beat = { rows, tempo: 120, swing: 100, humanise: 0 };
+        let now = 10;
+        const clock = new Sequencer({ now: () => now, beat: () => beat, show: () => {},
+            hit: (row, take, when, velocity) => hits.push([when - 10.06, velocity]) });
+        clock.start();
+        while (now < 12) {
+            now += 0.1;
+            await new Promise((resolve) => setTimeout(resolve, 30));
+            if (hits.length > 3) break;
+        }
+        clock.stop();
+        return hits;
+    })()""")
+    # A step of 120 a minute is 1/8 s; in full swing, every second one is a third of it late.
+    want = [[0, 0.72], [(1 + 1 / 3) / 8, 1], [(3 + 1 / 3) / 8, 0.72]]
+    np.testing.assert_allclose(times[:3], want, atol=1e-9)
+
+
+def test_humanised_takes_differ_a_little_and_stray_within_limits(page):
+    takes, none, strays = page.run("""(async () => {
+        const { stray, takesOf } = await import('./humanise.js');
+        const { newPad } = await import('./model.js');
+        const pad = { ...newPad('kick'), alphas: [0.9, 0, 0], range: 2 };
+        return [takesOf(pad, 100), takesOf(pad, 0),
+            Array.from({ length: 500 }, () => stray(50))];
+    })()""")
+    assert len(none) == 1
+    assert takes[0] == none[0]
+    alphas = np.array([take["alphas"] for take in takes])
+    assert len({tuple(a) for a in alphas}) == 3
+    assert np.abs(alphas).max() <= 1
+    assert np.abs(2 * (alphas - alphas[0])).max() <= 0.5  # standard deviations
+    late = np.array([s["late"] for s in strays])
+    assert 0.002 < np.abs(late).max() <= 0.007
+    assert {s["take"] for s in strays} == {0, 1, 2}
+
+
+def test_a_closed_hat_chokes_open_ones_and_a_pad_itself(page):
+    page.run(SPY)
+    stops = page.run("""(async () => {
+        const { Output } = await import('./audio.js');
+        const output = new Output(22050);
+        const sound = (n) => output.buffer(new Float32Array(n), 22050);
+        const now = output.wake().currentTime;
+        const play = (n, category, group, when) =>
+            output.play(sound(n), { when: now + when, category, group });
+        play(30001, 'open_hat', 'pad 1', 1);
+        play(30002, 'kick', 'pad 2', 1);
+        play(30003, 'open_hat', 'pad 3', 2);
+        play(30004, 'closed_hat', 'pad 4', 2);
+        play(30005, 'kick', 'pad 2', 3);
+        return calls.filter(([name]) => name === 'stop').map(([, n, when]) => [n, when - now]);
+    })()""")
+    # What starts together rings together; a choked voice ends within 8 ms.
+    assert [n for n, _ in stops] == [30001, 30002]
+    np.testing.assert_allclose([when for _, when in stops], [2.008, 3.008], atol=1e-6)
+
+
+def test_of_a_channel_the_newest_request_wins_and_what_flew_is_sent_again(page, studio):
+    lengths, links = page.run("""(async () => {
+        const { SocketRenderer } = await import('./renderer.js');
+        const links = [];
+        const Real = window.WebSocket;
+        let socket;
+        window.WebSocket = class extends Real {
+            constructor(...of) { super(...of); socket = this; }
+        };
+        const renderer = new SocketRenderer((link) => links.push(link));
+        await renderer.render({ category: 'kick' }, 'a');
+        const of = (seed, channel) => renderer.render({ category: 'kick', seed }, channel);
+        const all = [of(1, 'a'), of(2, 'a'), of(3, 'a'), of(4, 'b')];
+        socket.close();
+        all.push(of(5, 'a'));
+        const answers = await Promise.all(all);
+        const wrong = await renderer.render({ category: 'gong' }, 'a').catch((e) => e.message);
+        socket.close();
+        window.WebSocket = Real;
+        return [[...answers.map((a) => a && [...a.samples]), wrong], links];
+    })()""")
+    *answers, wrong = lengths
+    assert answers[:3] == [None, None, None]
+    for got, seed in zip(answers[3:], (4, 5), strict=True):
+        np.testing.assert_allclose(got, expected(studio, category="kick", seed=seed), atol=1e-6)
+    assert "gong" in wrong
+    assert links[:2] == ["connecting", "connected"]
+    assert links[2] == "lost"
+    assert "connected" in links[3:]
+
+
+def test_spectrum_and_filters_against_numpy_and_librosa(page):
+    x = np.round(np.random.default_rng(0).standard_normal(700), 4)
+    spectrum, filters = page.run(f"""(async () => {{
+        const {{ power, melFilters }} = await import('./fft.js');
+        const x = new Float32Array({x.tolist()});
+        const rows = melFilters(40, 512, 22050, 0).map(({{ first, weights }}) =>
+            [...Array(first).fill(0), ...weights]);
+        return [[...power(x, 300, 512)], rows];
+    }})()""")
+    frame = np.zeros(512)
+    frame[:400] = x[300:]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
+    np.testing.assert_allclose(
+        spectrum, np.abs(np.fft.rfft(frame * hann)) ** 2, rtol=1e-3, atol=0.01
+    )
+    got = np.array([np.pad(row, (0, 257 - len(row))) for row in filters])
+    want = librosa.filters.mel(sr=22050, n_fft=512, n_mels=40, fmin=0)
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def luminance(colour):
+    """WCAG 2.2's relative luminance of #rrggbb."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_contrast(theme):
+    assert contrast("#000000", "#ffffff") == 21
+    style = (static.WEB / "style.css").read_text()
+    pairs = dict(
+        (name, colours)
+        for name, *colours in re.findall(r"--([a-z-]+): light-dark\((#\w{6}), (#\w{6})\)", style)
+    )
+    colours = {name: pair[theme] for name, pair in pairs.items()}
+    grounds = ("ground", "panel", "raised", "raised-hover", "well")
+    text = [(ink, on) for ink in ("text", "muted") for on in grounds]
+    text += [("accent", "ground"), ("accent", "panel"), ("bad", "ground"), ("on-accent", "accent")]
+    low = {pair: contrast(*(colours[name] for name in pair)) for pair in text}
+    assert {pair: ratio for pair, ratio in low.items() if ratio < 4.5} == {}
+    edges = [(ink, on) for ink in ("edge", "focus", "accent") for on in ("ground", "panel")]
+    low = {pair: contrast(*(colours[name] for name in pair)) for pair in edges}
+    assert {pair: ratio for pair, ratio in low.items() if ratio < 3} == {}
+
+
+def test_the_page_names_nothing_outside():
+    for path in static.WEB.iterdir():
+        text = path.read_text()
+        assert re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text) == [], path.name
+        assert not re.search(r"\son\w+=|style=\"|<script(?![^>]*\bsrc=)", text), path.name
