@@ -401,3 +401,45 @@ def test_train_and_play_are_two_runs(capsys):
         bench.main(["--play", "--train"])
     assert stop.value.code == 2
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_the_studio_is_timed_whatever_its_categories(instruments, monkeypatch, capsys):
+    """Three categories; few and short drags and flood. Lost answers count as the whole wait."""
+    from drumjax.benchmarks import chromium, studio
+    from drumjax.commands.bench import main
+
+    for name, value in {"DRAGS": 2, "FLOOD_SECONDS": 1.5, "FLOOD_RATE": 2000}.items():
+        monkeypatch.setattr(studio, name, value)
+    monkeypatch.setattr(chromium, "found", lambda: None)
+    assert main(["--studio", "--runs=20", f"--instrument={instruments / 'full.safetensors'}"]) == 0
+    said = capsys.readouterr().out
+    assert "(20 messages)" in said
+    assert "(2 drags)" in said
+    assert "there is no Chromium" in said
+    assert "of them lost)" in said
+
+
+def test_a_late_answer_is_not_the_next_ones(monkeypatch):
+    """A server that answers the first request after the client's patience has ended."""
+    import socket
+    import threading
+    import time
+
+    from drumjax.benchmarks import studio
+    from drumjax.studio.osc_messages import encode
+
+    monkeypatch.setattr(studio, "PATIENCE", 0.2)
+    door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    door.bind(("127.0.0.1", 0))
+
+    def answer():
+        for wait, reply in ((0, "/drumjax/categories"), (0.3, None), (0, None)):
+            _, client = door.recvfrom(8192)
+            time.sleep(wait)
+            door.sendto(encode(reply or "/drumjax/sample", "a", "b", 1.0), client)
+
+    threading.Thread(target=answer, daemon=True).start()
+    with door, studio.Client(door.getsockname()[1]) as client:
+        assert client.known == 3
+        assert client.time(0, 0, 0) == 0.2
+        assert client.time(0, 0, 1) < 0.2

@@ -11,7 +11,7 @@ import pytest
 from pythonosc.osc_packet import OscPacket
 
 from drumjax.__main__ import main
-from drumjax.benchmarks.flood import message
+from drumjax.studio.osc_messages import encode
 
 WAIT = 120  # seconds, of a busy machine
 
@@ -21,7 +21,7 @@ def ask(port, address, *values):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.bind(("127.0.0.1", 0))
         s.settimeout(WAIT)
-        s.sendto(message(address, *values), ("127.0.0.1", port))
+        s.sendto(encode(address, *values), ("127.0.0.1", port))
         answer = OscPacket(s.recv(8192)).messages[0].message
     return answer.address, answer.params
 

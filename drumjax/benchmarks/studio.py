@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from pythonosc.osc_packet import OscPacket
 
-from drumjax.benchmarks.flood import message
-from drumjax.benchmarks.networks import random_instrument
+from drumjax.benchmarks import chromium
 from drumjax.benchmarks.timing import Timing, timing_of
 from drumjax.errors import DataError
 from drumjax.export.wav import read_recipe
 from drumjax.play.controls import with_controls
 from drumjax.play.instrument import Instrument, save_instrument
+from drumjax.studio.osc_messages import encode
 
 MOVES, STEP = 60, 0.008  # of a drag, and the seconds from one to the next
 DRAGS = 20
@@ -72,21 +72,45 @@ def serving(instrument: Path | None, folder: Path) -> Iterator[Running]:
 
 
 class Client:
-    """Asks an OSC door for sounds, and takes the answers at a port of its own."""
+    """Asks an OSC door for sounds, and takes the answers at a port of its own.
+
+    Attributes:
+      known: how many categories there are.
+    """
 
     def __init__(self, port: int):
         self._to = ("127.0.0.1", port)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         self._reply = self._socket.getsockname()[1]
+        self.known = 1
 
-    def send(self, x: float, y: float, category: int) -> None:
-        """Ask for the sound of a place on the pad."""
-        self._socket.sendto(
-            message("/drumjax/generate", x, y, 0.0, category, self._reply, 1.0), self._to
-        )
+    def __enter__(self) -> "Client":
+        self.known = self.categories()
+        return self
 
-    def answer(self, seconds: float) -> list[Any] | None:
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def categories(self) -> int:
+        """How many there are.
+
+        Raises:
+          DataError: no answer.
+        """
+        self._socket.sendto(encode("/drumjax/categories", self._reply), self._to)
+        found = self.answer(START, "/drumjax/categories")
+        if not found:
+            raise DataError("The server does not answer; let the machine do nothing else.")
+        return len(found)
+
+    def send(self, x: float, y: float, number: int) -> None:
+        """Ask for the sound of a place on the pad, the categories in turn."""
+        category = number % self.known
+        datagram = encode("/drumjax/generate", x, y, 0.0, category, self._reply, 1.0)
+        self._socket.sendto(datagram, self._to)
+
+    def answer(self, seconds: float, address: str = "/drumjax/sample") -> list[Any] | None:
         """The next answer's values, or None if none comes in time.
 
         Raises:
@@ -97,16 +121,18 @@ class Client:
             said = OscPacket(self._socket.recv(8192)).messages[0].message
         except TimeoutError:
             return None
-        if said.address != "/drumjax/sample":
+        if said.address != address:
             raise DataError(f"The server answers {said.address} {said.params}.")
         return list(said.params)
 
-    def time(self, x: float, y: float, category: int) -> float | None:
-        """Seconds from asking to the path of the file, or None if the answer is lost."""
+    def time(self, x: float, y: float, number: int) -> float:
+        """Seconds from asking to the path of the file; `PATIENCE` if the answer is lost."""
         began = time.perf_counter()
-        self.send(x, y, category)
-        found = self.answer(PATIENCE)
-        return time.perf_counter() - began if found else None
+        self.send(x, y, number)
+        if self.answer(PATIENCE):
+            return time.perf_counter() - began
+        self.forget()  # a late answer is not the next one's
+        return PATIENCE
 
     def forget(self) -> None:
         """Take whatever answers are still to come."""
@@ -118,31 +144,37 @@ def bench_studio(given: Path | None, runs: int, say: Say = print) -> dict[str, A
     """Time the server of an instrument, by default one of untrained networks of the paper's size.
 
     Returns:
-      {"instrument", "osc", "drag", "flood"}: of OSC from the message to the file's path; of a drag
-      of 60 moves, from the last one to its answer; of the flood, the same as of OSC meanwhile, with
-      the messages a second and the answers that were lost. All times in ms.
+      {"instrument", "osc", "drag", "page", "flood"}: of OSC from the message to the file's path; of
+      a drag of 60 moves, from the last one to its answer; of the page, from a move of the pointer
+      to the buffer that plays, or None without a Chromium; of the flood, the same as of OSC
+      meanwhile, with the messages a second and the answers that were lost, which count as
+      `PATIENCE`. All times in ms.
     """
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
         instrument = given
         if given is None:
+            from drumjax.benchmarks.networks import random_instrument  # needs flax
+
             made = movable(random_instrument())
             instrument = save_instrument(made, folder / "bench.safetensors", encoder=False)[0]
         say("starting the server")
-        with serving(instrument, folder) as server:
-            client = Client(server.osc_port)
+        with serving(instrument, folder) as server, Client(server.osc_port) as client:
             say("warming up")
             _wait_until_warm(client)
             say(f"{runs} sounds over OSC")
             osc = _times(client, runs)
             say(f"{DRAGS} drags of {MOVES} moves")
             drags = [_drag(client, i) for i in range(DRAGS)]
+            say("the page")
+            page = _page(server.address) if chromium.found() else None
             say(f"a flood of {FLOOD_RATE:,} messages a second for {FLOOD_SECONDS:.0f} s")
             flood = _flood(client, server.osc_port)
     return {
         "instrument": str(given.name if given else "random weights of the paper's size"),
         "osc": _in_ms(timing_of(osc)),
         "drag": _in_ms(timing_of(drags)),
+        "page": _in_ms(timing_of(page)) if page else None,
         "flood": flood,
     }
 
@@ -161,8 +193,8 @@ def _wait_until_warm(client: Client) -> None:
     """Ask until sounds come as fast as they will: all programs are compiled then."""
     end = time.monotonic() + START
     while time.monotonic() < end:
-        taken = [client.time(i / 20, 0.0, i % 11) for i in range(20)]
-        if None not in taken and max(t for t in taken if t) < 4 * statistics.median(taken):  # type: ignore[type-var]
+        taken = [client.time(i / 20, 0.0, i) for i in range(20)]
+        if max(taken) < min(PATIENCE, 4 * statistics.median(taken)):
             return
     raise DataError("The server does not come to rest; let the machine do nothing else.")
 
@@ -170,8 +202,7 @@ def _wait_until_warm(client: Client) -> None:
 def _times(client: Client, runs: int) -> list[float]:
     rng = np.random.default_rng(0)
     places = rng.uniform(-1, 1, (runs, 2))
-    taken = [client.time(x, y, i % 11) for i, (x, y) in enumerate(places)]
-    return [PATIENCE if t is None else t for t in taken]
+    return [client.time(x, y, i) for i, (x, y) in enumerate(places)]
 
 
 def _drag(client: Client, number: int) -> float:
@@ -180,11 +211,10 @@ def _drag(client: Client, number: int) -> float:
     Raises:
       DataError: the last answer is not the last move's.
     """
-    category = number % 11
     began = time.perf_counter()
     for i in range(MOVES):
         time.sleep(max(0.0, began + i * STEP - time.perf_counter()))
-        client.send(2 * i / (MOVES - 1) - 1, 0.0, category)
+        client.send(2 * i / (MOVES - 1) - 1, 0.0, number)
     asked, ended, last = time.perf_counter(), 0.0, None
     while found := client.answer(QUIET):
         ended, last = time.perf_counter(), found
@@ -195,23 +225,41 @@ def _drag(client: Client, number: int) -> float:
     return ended - asked
 
 
+def _page(address: str) -> list[float]:
+    """Seconds from moves of the pointer over the pad to their buffers, in a headless Chromium."""
+    with chromium.chromium() as page:
+        page.size(1280, 800)
+        page.open(address)
+        page.run("drumjax.ready")
+        page.until("drumjax.renders >= 16", START)  # the pads have their sounds
+        time.sleep(QUIET)
+        x, y = page.place("#pad")
+        page.mouse("Pressed", x, y)
+        before = len(page.run("drumjax.latency()"))
+        for i in range(DRAGS * MOVES // 4):
+            page.mouse("Moved", x + 100 * np.sin(i / 7), y + 100 * np.cos(i / 11))
+            time.sleep(4 * STEP)
+        page.mouse("Released", x, y)
+        time.sleep(QUIET)
+        return [ms / 1e3 for ms in page.run("drumjax.latency()")[before:]]
+
+
 def _flood(client: Client, port: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "drumjax.benchmarks.flood", str(port)]
-    command += [str(FLOOD_SECONDS), str(FLOOD_RATE)]
+    command = [sys.executable, "-m", "drumjax.benchmarks.flood", str(port), "generate", "1"]
+    command += [str(FLOOD_RATE), str(FLOOD_SECONDS)]
     taken, began = [], time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as flooding:
         time.sleep(1.0)
         for i in itertools.count():
             if flooding.poll() is not None:
                 break
-            taken.append(client.time((i % 200) / 100 - 1, 0.0, i % 11))
+            taken.append(client.time((i % 200) / 100 - 1, 0.0, i))
         seconds = time.perf_counter() - began
         sent = int((flooding.stdout.read() if flooding.stdout else "") or 0)
     client.forget()
-    answered = [t for t in taken if t is not None]
-    lost = len(taken) - len(answered)
+    lost = sum(t == PATIENCE for t in taken)
     per_second = round(sent / min(seconds, FLOOD_SECONDS))
-    return {**_in_ms(timing_of(answered)), "lost": lost, "messages_per_second": per_second}
+    return {**_in_ms(timing_of(taken)), "lost": lost, "messages_per_second": per_second}
 
 
 def _in_ms(timing: Timing) -> dict[str, Any]:
@@ -229,8 +277,18 @@ def show(result: dict[str, Any]) -> str:
             f"({osc['n']} messages)",
             f"a drag of {MOVES} moves, last move to its answer: p50 {drag['p50_ms']:.1f} ms, "
             f"worst {drag['p99_ms']:.1f} ms ({drag['n']} drags)",
+            _shown_page(result["page"]),
             f"in a flood of {flood['messages_per_second']:,} messages a second: p50 "
-            f"{flood['p50_ms']:.1f} ms, p99 {flood['p99_ms']:.1f} ms ({flood['n']} answered, "
-            f"{flood['lost']} lost)",
+            f"{flood['p50_ms']:.1f} ms, p99 {flood['p99_ms']:.1f} ms ({flood['n']} sounds, "
+            f"{flood['lost']} of them lost)",
         ]
+    )
+
+
+def _shown_page(page: dict[str, Any] | None) -> str:
+    if page is None:
+        return "the page: there is no Chromium to time it in"
+    return (
+        f"the page, pointer to buffer: p50 {page['p50_ms']:.1f} ms, p99 {page['p99_ms']:.1f} ms "
+        f"({page['n']} moves answered)"
     )

@@ -179,7 +179,8 @@ def chosen_rivals(text: str) -> list[str]:
 
 def _studio(args: argparse.Namespace) -> dict[str, Any]:
     """Time the server, print the figures and return them."""
-    _need_flax("--studio times networks of the paper's size, which need flax")
+    if args.instrument is None:
+        _need_flax("--studio times networks of the paper's size, which need flax")
     from drumjax.benchmarks import machine, studio
 
     about = {"machine": machine.describe()}
