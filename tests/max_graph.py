@@ -47,4 +47,4 @@ def sets_off(name, inlet):
 
 
 def find_status():
-    return next(i for i, b in BOXES.items() if b.get("text") == face.OFFLINE)
+    return next(i for i, b in BOXES.items() if b.get("text") == face.offline(9400))

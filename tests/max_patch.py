@@ -34,9 +34,10 @@ class Patch:
       sets: the names of the parameters, and "pad", that were set without output.
       selection: what `waveform~` was set to, by its inlets.
       gain: what came to `line~` last.
+      chance: what `random` gives next.
     """
 
-    def __init__(self, patcher: dict[str, Any], mirrored: bool = False):
+    def __init__(self, patcher: dict[str, Any], mirrored: bool = False, chance: int = 100):
         told = patcher["patcher"]
         self.boxes = {entry["box"]["id"]: entry["box"] for entry in told["boxes"]}
         self.cords = defaultdict(list)
@@ -50,18 +51,18 @@ class Patch:
         self.sent, self.files, self.played, self.sets = [], [], [], []
         self.selection, self.gain = {}, None
         self.port, self.loudness, self.now, self.depth = None, None, 0.0, 0
-        self.queue, self.order, self.chance = [], itertools.count(), 100
+        self.queue, self.order, self.chance = [], itertools.count(), chance
         self.state = {id: self._first_state(box) for id, box in self.boxes.items()}
 
     def _first_state(self, box):
         name, words = self.split(box)
         if name in ("pack", "pak"):
-            return [{"s": "", "f": 0.0, "i": 0}.get(w, w) for w in words]
+            return [{"s": "unset", "f": 0.0, "i": 0}.get(w, w) for w in words]
         if name == "gate":
             return words[1] if len(words) > 1 else 0
         if name in ("zl.reg", "zl.change"):
             return words
-        if name in ("+", "*", "/", "maximum", "change", "int"):
+        if name in ("+", "*", "/", "maximum", "minimum", "change", "int", "onebang"):
             return words[0] if words else 0
         if name == "live.drop":
             return None
@@ -192,10 +193,15 @@ class Patch:
     def do_pack(self, id, inlet, message, words):
         if message != ["bang"]:
             for place, value in enumerate(message, inlet):
-                like = {int: int, float: float}.get(type(words[place]), str)
+                like = {int: int, float: float}.get(type(words[place]), self.symbol)
                 self.state[id][place] = like(value)
-        if inlet == 0 or words is None:
+        if inlet == 0:
             self.emit(id, 0, list(self.state[id]))
+
+    @staticmethod
+    def symbol(value):
+        """What `pack s` stores: "the incoming number will be converted to a (blank) symbol"."""
+        return value if isinstance(value, str) else ""
 
     def do_pak(self, id, inlet, message, words):
         self.do_pack(id, inlet, message, words)
@@ -252,9 +258,12 @@ class Patch:
     def do_maximum(self, *args):
         self.arithmetic(*args, max)
 
+    def do_minimum(self, *args):
+        self.arithmetic(*args, min)
+
     def do_random(self, id, inlet, message, words):
         self.chance += 1
-        self.emit(id, 0, [self.chance % words[0]])
+        self.emit(id, 0, [(self.chance - 1) % words[0]])
 
     def do_dbtoa(self, id, inlet, message, words):
         self.emit(id, 0, [10 ** (message[0] / 20)])
@@ -274,6 +283,11 @@ class Patch:
         free = self.state[id]
         message, free["waiting"], free["at"] = free["waiting"], None, self.now + words[0]
         self.emit(id, 0, message)
+
+    def do_onebang(self, id, inlet, message, words):
+        passes, self.state[id] = self.state[id], inlet
+        if inlet == 0:
+            self.emit(id, 0 if passes else 1, ["bang"])
 
     def do_delay(self, id, inlet, message, words):
         self.state[id] = mark = object() if message == ["bang"] else None

@@ -16,14 +16,14 @@ from max_graph import DEVICE
 
 from drumjax.__main__ import main
 from drumjax.errors import DataError
-from drumjax.studio.max import container, patcher
-from drumjax.studio.max.container import File, patcher_text, read_device, write_editable
+from drumjax.studio.max import patcher
+from drumjax.studio.max.container import patcher_text, read_device, write_device
 from drumjax.studio.max.device import is_untouched
 
 # Of the files as they are on the day that they were last changed on purpose.
 GOLDEN = {
-    "drumjax.amxd": "65dca3c270ccedf432834dfb3a0c64323b7ba3a92cfdfdd18367454b53bc1447",
-    "drumjax.maxpat": "887a9b9ca0fe34e074683436481c43bac7fcbb0d68a634c7985ac401520ae49c",
+    "drumjax.amxd": "7f470cd0073b8523b410c5ffd880a6cb689faa1e7fcbb175a1a795ad5351ad46",
+    "drumjax.maxpat": "b1621870b757b1f7c68262838c821cafd03ea864751cd474e9882aa6ac6d5080",
 }
 
 
@@ -31,7 +31,7 @@ GOLDEN = {
 
 
 def second_reader(data):
-    """(kind, patcher, files) of a device, as its format is described; asserts all on its way."""
+    """(kind, patcher) of a device, as its format is described; asserts all on its way."""
     chunks, at = [], 0
     while at < len(data):
         tag, size = struct.unpack_from("<4sI", data, at)
@@ -40,73 +40,34 @@ def second_reader(data):
     assert at == len(data)
     (a, kind), (m, meta), (p, patch) = chunks
     assert (a, m, p) == (b"ampf", b"meta", b"ptch")
-    if patch[:4] != b"mx@c":
-        assert struct.unpack("<I", meta) == (1,)
-        assert patch.endswith(b"\n\0")
-        return kind, json.loads(patch[:-2]), {}
-    assert struct.unpack("<I", meta) == (7,)
-    sixteen, zero, place = struct.unpack_from(">III", patch, 4)
-    assert (sixteen, zero) == (16, 0)
-    tag, size = struct.unpack_from(">4sI", patch, place)
-    assert (tag, place + size) == (b"dlst", len(patch))
-    files, at = {}, place + 8
-    while at < len(patch):
-        tag, size = struct.unpack_from(">4sI", patch, at)
-        fields, inner = {}, at + 8
-        while inner < at + size:
-            name, long = struct.unpack_from(">4sI", patch, inner)
-            fields[name] = patch[inner + 8 : inner + long]
-            inner += long
-        assert (tag, inner) == (b"dire", at + size)
-        assert list(fields) == [b"type", b"fnam", b"sz32", b"of32", b"vers", b"flag", b"mdat"]
-        assert len(fields[b"fnam"]) % 4 == 0
-        assert fields[b"fnam"].endswith(b"\0")
-        size32, offset, _, flag, date = (int.from_bytes(f, "big") for f in [*fields.values()][2:])
-        content = patch[offset : offset + size32]
-        files[fields[b"fnam"].rstrip(b"\0").decode()] = fields[b"type"], flag, date, content
-        at += size
-    (_, flag, _, first), *_ = files.values()
-    assert flag == 0x11
-    return kind, json.loads(first.rstrip(b"\0")), files
+    assert struct.unpack("<I", meta) == (1,)
+    assert patch.endswith(b"\n\0")
+    return kind, json.loads(patch[:-2])
 
 
-def test_a_second_reader_reads_the_editable_device():
-    assert second_reader(write_editable(DEVICE)) == (b"iiii", DEVICE, {})
-    assert read_device(write_editable(DEVICE)) == container.Device("instrument", False, DEVICE)
+def test_a_second_reader_reads_the_device():
+    assert second_reader(write_device(DEVICE)) == (b"iiii", DEVICE)
+    assert read_device(write_device(DEVICE)) == DEVICE
 
 
-def test_a_second_reader_reads_a_frozen_device():
-    more = File("read me.txt", "TEXT", b"hello\n"), File("a.png", "PNG ", bytes(range(256)))
-    data = container.write_frozen(DEVICE, "drumjax.amxd", more, "audio effect", date=1000)
-    kind, patch, files = second_reader(data)
-    assert (kind, patch) == (b"aaaa", DEVICE)
-    assert [*files] == ["drumjax.amxd", "read me.txt", "a.png"]
-    assert files["read me.txt"] == (b"TEXT", 0, 2_082_845_800, b"hello\n")
-    device = read_device(data)
-    assert (device.kind, device.frozen, device.patcher) == ("audio effect", True, DEVICE)
-    assert device.files[1:] == more
-
-
-def test_devices_of_another_writer_are_read():
-    """py2max's writer leaves `meta` out; Max 6 leaves anything behind the JSON."""
+def test_other_forms_and_kinds_are_refused():
+    """py2max writes frozen devices; Max 6 leaves anything behind the JSON, which is no harm."""
     m4l = pytest.importorskip("py2max.m4l")
-    data = m4l.pack_amxd(patcher_text(DEVICE), device_type="midi_effect")
-    assert read_device(data).kind == "midi effect"
-    assert read_device(data).patcher == DEVICE
-    data = write_editable({"patcher": {}})
+    for kind, words in (("instrument", "Expecting value"), ("midi_effect", "another kind")):
+        with pytest.raises(DataError, match=words):
+            read_device(m4l.pack_amxd(patcher_text(DEVICE), device_type=kind))
+    data = write_device({"patcher": {}})
     old = data[:28] + struct.pack("<I", len(data) - 32 + 3) + data[32:] + b"}\xff{"
-    assert read_device(old).patcher == {"patcher": {}}
-    sealed = data[:24] + b"ciph" + struct.pack("<I", 4) + b"keys" + data[24:]
-    assert read_device(sealed).patcher is None
+    assert read_device(old) == {"patcher": {}}
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-def test_a_damaged_device_is_refused(frozen):
-    small = {"patcher": {"boxes": []}}
-    data = container.write_frozen(small, "a.amxd") if frozen else write_editable(small)
+def test_a_damaged_device_is_refused():
+    data = write_device({"patcher": {"boxes": []}})
     for size in range(len(data)):
-        with pytest.raises(DataError, match=r"no Max for Live device, or a damaged one"):
+        with pytest.raises(DataError, match=r"no Max for Live instrument that can be read"):
             read_device(data[:size])
+    with pytest.raises(DataError, match="no patcher"):
+        read_device(write_device([]))
     chance = random.Random(0)
     for _ in range(2000):
         spoilt = bytearray(data)
@@ -119,7 +80,7 @@ def test_a_damaged_device_is_refused(frozen):
 
 
 def test_the_files_are_as_they_were():
-    written = {"drumjax.amxd": write_editable(DEVICE), "drumjax.maxpat": patcher_text(DEVICE)}
+    written = {"drumjax.amxd": write_device(DEVICE), "drumjax.maxpat": patcher_text(DEVICE)}
     assert {n: hashlib.sha256(data).hexdigest() for n, data in written.items()} == GOLDEN
 
 
@@ -164,9 +125,11 @@ def test_the_command_writes_both_files_and_says_what_to_do(tmp_path, monkeypatch
     assert {n: hashlib.sha256(data).hexdigest() for n, data in written.items()} == GOLDEN
     assert main(["max-device", "--output=my folder/other.amxd", "--osc-port=9500"]) == 0
     assert "--osc_port=9500" in capsys.readouterr().out
-    _, patch, _ = second_reader((tmp_path / "my folder/other.amxd").read_bytes())
+    _, patch = second_reader((tmp_path / "my folder/other.amxd").read_bytes())
     texts = [entry["box"].get("text") for entry in patch["patcher"]["boxes"]]
     assert "udpsend 127.0.0.1 9500" in texts
+    told = "no answer yet - start: drumjax serve --osc_port=9500"
+    assert {told, f"set {told}"} <= {*texts}
     assert (tmp_path / "my folder/other.maxpat").read_bytes() == patcher_text(patch)
     # Its own devices are replaced, whatever their port.
     assert main(["max-device", "--output=my folder/other.amxd"]) == 0
@@ -177,14 +140,14 @@ def edited():
     """The device as somebody saves it who has moved a box."""
     device = copy.deepcopy(DEVICE)
     device["patcher"]["boxes"][3]["box"]["patching_rect"][0] += 8.0
-    return write_editable(device)
+    return write_device(device)
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("drumjax.amxd", b"my notes"),
-        ("drumjax.amxd", write_editable({"patcher": {"description": "a synth"}})),
+        ("drumjax.amxd", write_device({"patcher": {"description": "a synth"}})),
         ("drumjax.amxd", b"{}"),
         ("drumjax.amxd", edited()),
         ("drumjax.maxpat", b'{"patcher": {"boxes": []}}'),
@@ -200,7 +163,7 @@ def test_what_others_made_or_changed_stays(name, content, tmp_path, capsys):
     assert f"{name} is there already" in error
     assert [p.name for p in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_bytes() == content
-    assert is_untouched(write_editable(DEVICE))
+    assert is_untouched(write_device(DEVICE))
 
 
 @pytest.mark.parametrize(

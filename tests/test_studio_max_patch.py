@@ -138,10 +138,19 @@ def test_controls_lead_to_the_server_in_order(name, inlet):
     others = {find(n) for n in PACKED if n != name} | {find("pictslider")}
     # Each comes to its own inlet, and sets the list off by the first.
     assert {j for b, j in reach(find(name), others) if b == pack} == {0, inlet}
-    address, send = find("prepend", "/drumjax/generate"), find("udpsend")
-    assert (address, 0) in reach(pack, avoid={send})
-    assert (address, 0, send, 0) in CORDS
+    assert (find("prepend", "/drumjax/generate"), 0) in reach(pack, avoid={find("udpsend")})
     assert (find("+", "20001"), 0, pack, 4) in CORDS
+
+
+def test_requests_for_sounds_share_one_way_to_the_server():
+    """Two limits side by side would let an older request come after a newer one."""
+    outbox, send = find("t", "b", "l"), find("udpsend")
+    for word in ("generate", "vary"):
+        address = find("prepend", f"/drumjax/{word}")
+        assert [end for end in CORDS if end[0] == address] == [(address, 0, outbox, 0)]
+    last = {tuple(words_of(a)) for a, _, b, _ in CORDS if b == send}
+    facts = {("prepend", f"/drumjax/{word}") for word in ("attribute", "categories", "ping")}
+    assert last == {("speedlim", "25"), *facts}
 
 
 def test_answers_lead_to_the_buffer_and_the_status_line():

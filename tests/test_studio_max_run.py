@@ -10,10 +10,15 @@ import socket
 import pytest
 from max_graph import BOXES, CORDS, DEVICE, find, find_status
 from max_patch import Patch
+from osc_client import in_loop, studio
 from pythonosc.osc_packet import OscPacket
 
 from drumjax.categories import CATEGORIES
+from drumjax.play.instrument import load_instrument
+from drumjax.play.runtime import Player
 from drumjax.studio.max import face
+from drumjax.studio.max.device import FIRST_PORT, PORTS
+from drumjax.studio.osc_messages import encode
 
 # The patch, run
 
@@ -47,6 +52,7 @@ def test_a_set_that_is_loaded_asks_for_its_sound_once(patch, silent):
     patch.load()
     patch.advance(1000)
     assert patch.sent == [["/drumjax/ping", patch.port]]
+    assert patch.chance == 101  # one port was drawn
     assert 20001 <= patch.port <= 29999
     patch.sent.clear()
     patch.receive("/drumjax/pong", "0.1.0")
@@ -60,6 +66,27 @@ def test_a_set_that_is_loaded_asks_for_its_sound_once(patch, silent):
     assert [type(x) for x in sound[1:]] == [float] * 3 + [int, int, float, int]
     assert patch.value("pictslider") == [500, -250]
     assert patch.gain == [pytest.approx(0.501187), 20]
+
+
+@pytest.mark.parametrize("settled", [0, 100])
+def test_a_preset_brings_its_attributes_with_it(met, settled):
+    """`live.thisdevice` bangs again; the server knows nothing of the new reply port."""
+    met.restore({"X": 0.5, "Brightness": 2.0, "Category": 3})
+    met.advance(settled)
+    old = met.port
+    met.load()
+    assert met.port != old
+    assert status(met) == face.offline(9400)
+    met.advance(10)
+    met.sent.clear()
+    met.receive("/drumjax/pong", "0.1.0")
+    met.advance(1000)
+    asked, *attributes, sound = met.sent
+    assert asked == ["/drumjax/categories", met.port]
+    values = dict.fromkeys(face.ATTRIBUTES, 0) | {"brightness": 2.0}
+    wanted = [["/drumjax/attribute", n, v, met.port] for n, v in values.items()]
+    assert sorted(attributes) == sorted(wanted)
+    assert sound == ["/drumjax/generate", 0.5, 0.0, 0.0, 3, met.port, 1.0, 0]
 
 
 def test_a_set_remembers_whether_new_sounds_are_played(patch):
@@ -145,6 +172,35 @@ def test_the_pad_is_not_set_while_it_is_dragged(met):
     assert met.value("pictslider") == [200, -1000]
 
 
+def test_a_click_on_the_pad_asks_for_one_sound(met):
+    met.drag(300, 400)  # one axis after the other
+    met.advance(200)
+    assert met.sent == [["/drumjax/generate", 0.3, 0.4, 0.0, 0, met.port, 1.0, 0]]
+
+
+def test_a_control_that_never_rests_is_heard(met):
+    """A wait that each move began anew would never end."""
+    for i in range(1, 101):
+        met.turn("X", i / 100)
+        met.advance(1)
+    assert 3 <= len(met.sent) <= 5
+    met.advance(100)
+    assert met.sent[-1][1] == 1.0
+
+
+def test_the_last_request_is_the_last_that_is_sent(met):
+    met.turn("X", 0.1)
+    met.advance(5)
+    met.turn("X", 0.2)
+    met.drop("/a.wav")
+    met.advance(100)
+    assert [message[0] for message in met.sent] == ["/drumjax/generate", "/drumjax/vary"]
+    assert met.value("Vary the file") == 1
+    met.turn("Y", 0.3)
+    met.advance(100)
+    assert met.sent[-1][:3] == ["/drumjax/generate", 0.2, 0.3]
+
+
 def test_a_drag_is_limited_and_ends_where_it_ended(met):
     for i in range(1, 101):
         met.drag(-10 * i, 5 * i)
@@ -180,6 +236,9 @@ def test_a_file_is_varied_until_the_pad_is_touched(met):
     met.turn("Vary", 0.5)
     met.advance(100)
     assert met.sent == []
+    met.turn("Category", 2)
+    met.advance(100)
+    met.sent.clear()
     met.turn("Vary the file", 1)
     assert (met.sent, status(met)) == ([], "drop a sound first")
     met.turn("X", 0.0)
@@ -188,24 +247,42 @@ def test_a_file_is_varied_until_the_pad_is_touched(met):
     met.sent.clear()
     met.drop("Macintosh HD:/my sounds/a snare.wav")
     met.advance(30)
-    wanted = ["/drumjax/vary", "/my sounds/a snare.wav", 0.5, met.port, 0, 1]
-    assert met.sent == [wanted]
+    wanted = ["/drumjax/vary", "/my sounds/a snare.wav", 0.5, met.port, "", 1]
+    assert met.sent == [wanted]  # whatever the menu says
     assert met.value("Vary the file") == 1
-    met.turn("Category", 3)
-    met.advance(30)
     met.turn("Seed", 7)
     met.advance(30)
     met.turn("Vary", 0.75)
     met.advance(30)
-    assert met.sent[-1] == ["/drumjax/vary", "/my sounds/a snare.wav", 0.75, met.port, 3, 7]
+    assert met.sent[-1] == ["/drumjax/vary", "/my sounds/a snare.wav", 0.75, met.port, "", 7]
     assert {message[0] for message in met.sent} == {"/drumjax/vary"}
     met.turn("Fine", 0.5)
     met.advance(30)
-    assert met.sent[-1] == ["/drumjax/generate", 0.0, 0.0, 0.5, 3, met.port, 1.0, 7]
+    assert met.sent[-1] == ["/drumjax/generate", 0.0, 0.0, 0.5, 2, met.port, 1.0, 7]
     assert met.value("Vary the file") == 0
     met.turn("Vary the file", 1)
     met.advance(30)
     assert met.sent[-1][0] == "/drumjax/vary"
+    met.turn("Category", 3)
+    met.advance(30)
+    assert met.sent[-1] == ["/drumjax/generate", 0.0, 0.0, 0.5, 3, met.port, 1.0, 7]
+    assert met.value("Vary the file") == 0
+
+
+def test_other_categories_of_the_server_leave_a_variation_alone(met):
+    met.turn("Category", 10)
+    met.drop("/a.wav")
+    met.advance(100)
+    met.receive("/drumjax/categories", "boom", "tick tock")
+    met.advance(100)
+    assert met.sent[-1] == ["/drumjax/vary", "/a.wav", 0.3, met.port, "", 1]
+    assert met.value("Vary the file") == 1
+    met.turn("X", 0.5)
+    met.advance(100)
+    assert met.sent[-1] == ["/drumjax/generate", 0.5, 0.0, 0.0, 1, met.port, 1.0, 0]
+    met.turn("Category", 0)  # is heard again
+    met.advance(100)
+    assert met.sent[-1][4] == 0
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -214,11 +291,11 @@ def test_a_set_that_varied_a_file_varies_it_again(patch, silent):
     patch.load()
     patch.receive("/drumjax/pong", "0.1.0")
     patch.advance(100)
-    assert patch.sent[-1] == ["/drumjax/vary", "C:/a b.wav", 1.0, patch.port, 0, 1]
+    assert patch.sent[-1] == ["/drumjax/vary", "C:/a b.wav", 1.0, patch.port, "", 1]
     patch.advance(10_000)
     patch.receive("/drumjax/pong", "0.1.0")
     patch.advance(100)
-    assert patch.sent[-1] == ["/drumjax/vary", "C:/a b.wav", 1.0, patch.port, 0, 1]
+    assert patch.sent[-1] == ["/drumjax/vary", "C:/a b.wav", 1.0, patch.port, "", 1]
     assert "/drumjax/generate" not in {message[0] for message in patch.sent}
 
 
@@ -274,6 +351,26 @@ def test_the_crop_is_kept_in_hundredths(met):
     assert (met.value("Start"), met.value("End")) == (0, 100)
 
 
+def test_something_is_played_however_little_is_selected(met):
+    met.receive("/drumjax/sample", "/a.wav", "kick", 400.0)
+    met.advance(5)
+    met.select(100.0, 100.0)  # a click
+    met.note(36, 127)
+    met.select(100.0, 104.0)
+    met.note(36, 127)
+    met.turn("End", 0.0)
+    met.turn("Start", 0.0)
+    met.note(36, 127)
+    met.turn("Start", 100.0)
+    met.turn("End", 100.0)
+    met.note(36, 127)
+    met.receive("/drumjax/sample", "/short.wav", "kick", 6.0)
+    met.advance(5)
+    met.note(36, 127)
+    played = [(start, end) for start, end, _ in met.played]
+    assert played == [(100, 110), (100, 110), (0, 10), (390, 400), (0, 10)]
+
+
 def test_a_parameter_that_moves_the_waveform_is_not_moved_by_it(met):
     """Setting a parameter would override its automation."""
     met.receive("/drumjax/sample", "/a.wav", "kick", 333.3)
@@ -299,47 +396,60 @@ def test_the_sound_goes_out_on_both_sides():
 # The patch and the real server
 
 
-def test_the_server_understands_all_of_it(instruments, tmp_path):
-    from drumjax.play.instrument import load_instrument
-    from drumjax.play.runtime import Player
-    from drumjax.studio.engine import Engine
-    from drumjax.studio.osc import OscServer
-    from drumjax.studio.osc_messages import encode
-    from drumjax.studio.takes import Takes
+def ear_of_the_device():
+    """A socket at a port that a device may pick and nobody has, and what `random` gives for it."""
+    for chance in range(PORTS):
+        ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            ear.bind(("127.0.0.1", FIRST_PORT + chance))
+        except OSError:
+            ear.close()
+            continue
+        ear.setblocking(False)
+        return ear, chance
+    raise AssertionError("no port is free")
 
-    patch = Patch(copy.deepcopy(DEVICE))
-    (tmp_path / "my takes").mkdir()
 
-    async def run():
-        player = Player(load_instrument(instruments / "full.safetensors", encoder=True))
-        engine = Engine(player)
-        server = OscServer(engine, Takes(tmp_path / "my takes"), print)
-        place = "127.0.0.1", await server.start("127.0.0.1", 0)
-        heard = []
+class Wire:
+    """Carries messages between a patch and a server."""
 
-        async def talk(until, tries=600):
-            """Carry messages to and fro until there is an answer of that kind."""
-            for _ in range(tries):
-                patch.advance(100)
-                while patch.sent:
-                    ear.sendto(encode(*patch.sent.pop(0)), place)
-                await asyncio.sleep(0.05)
-                while True:
-                    try:
-                        message = OscPacket(ear.recv(8192)).messages[0].message
-                    except BlockingIOError:
-                        break
-                    heard.append([message.address, *message.params])
-                    patch.receive(*heard[-1])
-                if any(message[0] == until for message in heard):
-                    return heard.clear()
-            raise AssertionError(f"{until} has not come: {heard}")
+    def __init__(self, patch, ear, port):
+        self.patch, self.ear, self.place = patch, ear, ("127.0.0.1", port)
 
-        patch.load()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
-            ear.setblocking(False)
-            ear.bind(("127.0.0.1", patch.port))
-            await talk("/drumjax/sample")
+    async def talk(self, until, tries=600):
+        """Carry them to and fro until there is an answer of that kind."""
+        kinds = []
+        for _ in range(tries):
+            self.patch.advance(20)  # less than passes: the device bears with a busy machine
+            while self.patch.sent:
+                self.ear.sendto(encode(*self.patch.sent.pop(0)), self.place)
+            await asyncio.sleep(0.05)
+            kinds += self.hear()
+            if until in kinds:
+                return
+        raise AssertionError(f"{until} has not come: {kinds}")
+
+    def hear(self):
+        """Give the patch what has come; tells of which kinds."""
+        while True:
+            try:
+                message = OscPacket(self.ear.recv(8192)).messages[0].message
+            except BlockingIOError:
+                return
+            self.patch.receive(message.address, *message.params)
+            yield message.address
+
+
+@in_loop
+async def test_the_server_understands_all_of_it(instruments, tmp_path):
+    player = Player(load_instrument(instruments / "full.safetensors", encoder=True))
+    ear, chance = ear_of_the_device()
+    patch = Patch(copy.deepcopy(DEVICE), chance=chance)
+    with ear:
+        async with studio(player, tmp_path / "my takes") as s:
+            wire = Wire(patch, ear, s.server.port)
+            patch.load()
+            await wire.talk("/drumjax/sample")
             for act in (
                 lambda: patch.drag(700, -300),
                 lambda: patch.turn("Category", 2),
@@ -350,12 +460,10 @@ def test_the_server_understands_all_of_it(instruments, tmp_path):
                 lambda: patch.turn("Vary", 1.0),
             ):
                 act()
-                await talk("/drumjax/sample")
-        assert server.counters["errors"] == server.counters["unread"] == 0
-        server.stop()
-        await engine.close()
-
-    asyncio.run(run())
+                await wire.talk("/drumjax/sample")
+            assert s.server.counters["errors"] == s.server.counters["unread"] == 0
+    assert patch.value("Category") == 2
+    assert status(patch).startswith("kick ")  # as the file's recipe says
     assert len(patch.files) >= 8
     assert all(path.startswith(str(tmp_path / "my takes")) for path in patch.files)
     known = patch.boxes[patch.find("Category")]["saved_attribute_attributes"]["valueof"]

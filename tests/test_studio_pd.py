@@ -1,6 +1,7 @@
 """The Pure Data client: its file by a parser, and its deeds in the real Pure Data."""
 
 import asyncio
+import contextlib
 import itertools
 import shutil
 import socket
@@ -10,7 +11,7 @@ import pytest
 import soundfile
 from osc_client import in_loop, studio
 from pd_files import DRAWN, area, ends, names, parse
-from pure_data import atom, atoms, pure_data
+from pure_data import WAIT, atom, atoms, pure_data
 
 from drumjax.__main__ import main
 from drumjax.export.wav import read_recipe, write_wav
@@ -123,7 +124,7 @@ def test_a_patch_that_was_changed_stays(tmp_path, capsys):
     file = tmp_path / "mine.pd"
     changed = patch_text().replace("#X obj 20", "#X obj 21", 1)
     file.write_text(changed)
-    assert not is_untouched(changed)
+    assert not is_untouched(changed.encode())
     assert main(["pd-patch", f"--output={file}"]) == 1
     assert "move it away" in capsys.readouterr().err
     assert file.read_text() == changed
@@ -284,16 +285,49 @@ class Stub(asyncio.DatagramProtocol):
     """A server that says whatever a test wants Pure Data to hear."""
 
     def __init__(self, answers):
-        self.answers, self.asked = answers, []
+        self.answers, self.asked, self.source = answers, asyncio.Queue(), None
 
     def connection_made(self, transport):
         self.transport = transport
 
     def datagram_received(self, data, source):
         address, values = decode(data)
-        self.asked.append((address, values))
+        self.source = source
+        self.asked.put_nowait((address, values))
         if answer := self.answers.get(address):
-            self.transport.sendto(encode(*answer), source)
+            self.say(*answer)
+
+    def say(self, *answer):
+        """An answer, when nobody has asked, too."""
+        self.transport.sendto(encode(*answer), self.source)
+
+    async def ask(self, address):
+        """What comes next with that address; other requests are passed over."""
+        while True:
+            found, values = await asyncio.wait_for(self.asked.get(), WAIT)
+            if found == address:
+                return values
+
+    def all_asked(self):
+        """All requests that have come since."""
+        return [self.asked.get_nowait() for _ in range(self.asked.qsize())]
+
+
+@contextlib.asynccontextmanager
+async def stub_server(**answers):
+    """A stub and its port, which answers what says that it is there, and what it is told to."""
+    known = {
+        "ping": ("/drumjax/pong", "0.0.0"),
+        "categories": ("/drumjax/categories", "kick", "snare", "clap"),
+        "instrument": ("/drumjax/instrument", "x", "y", 4, 22050, "brightness"),
+    }
+    stub = Stub({f"/drumjax/{word}": answer for word, answer in {**known, **answers}.items()})
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: stub, ("127.0.0.1", 0))
+    try:
+        yield stub, transport.get_extra_info("sockname")[1]
+    finally:
+        transport.close()
 
 
 @needs_pd
@@ -303,30 +337,67 @@ async def test_a_server_of_many_names_and_many_words(tmp_path):
     sentence = "It went wrong; " * 20 + "try again."
     some = [f"a{i}" for i in range(20)]
     answers = {
-        "/drumjax/ping": ("/drumjax/pong", "0.0.0"),
-        "/drumjax/categories": ("/drumjax/categories", *(f"category {i}" for i in range(40))),
-        "/drumjax/instrument": ("/drumjax/instrument", "x", "y", 4, 22050, *some),
-        "/drumjax/generate": ("/drumjax/error", sentence),
+        "categories": ("/drumjax/categories", *(f"category {i}" for i in range(40))),
+        "instrument": ("/drumjax/instrument", "x", "y", 4, 22050, *some),
+        "generate": ("/drumjax/error", sentence),
     }
-    stub, loop = Stub(answers), asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: stub, ("127.0.0.1", 0))
-    port = transport.get_extra_info("sockname")[1]
     gone = str(tmp_path / "gone.wav")
-    try:
-        async with pure_data(tmp_path, port, complaint="gone.wav") as pd:
-            assert await pd.hear("error") == [sentence]
-            answers["/drumjax/generate"] = ("/drumjax/sample", gone, "kick", 1.0)
-            pd.send("category", 15)
-            assert await pd.hear("error") == [f"{gone} cannot be read"]
-            pd.send("attribute", "a7", 0.5)
-            answers["/drumjax/attribute"] = ("/drumjax/error", "heard")
-            pd.send("attribute", "a19", 0.5)  # has no slider, but a name
-            assert await pd.hear("error") == ["heard"]
-    finally:
-        transport.close()
-    assert stub.asked.count(("/drumjax/generate", [0.0, 0.0, 0.0, "category 15", 0, 1, 0])) == 1
-    asked = [values for address, values in stub.asked if address == "/drumjax/attribute"]
-    assert asked == [["a7", 0.5, 0], ["a19", 0.5, 0]]
+    async with (
+        stub_server(**answers) as (stub, port),
+        pure_data(tmp_path, port, complaint="gone.wav") as pd,
+    ):
+        assert await pd.hear("error") == [sentence]
+        stub.answers["/drumjax/generate"] = ("/drumjax/sample", gone, "kick", 1.0)
+        pd.send("category", 15)
+        assert await pd.hear("error") == [f"{gone} cannot be read"]
+        pd.send("attribute", "a7", 0.5)
+        stub.answers["/drumjax/attribute"] = ("/drumjax/error", "heard")
+        pd.send("attribute", "a19", 0.5)  # has no slider, but a name
+        assert await pd.hear("error") == ["heard"]
+    asked = stub.all_asked()
+    assert asked.count(("/drumjax/generate", [0.0, 0.0, 0.0, "category 15", 0, 1, 0])) == 1
+    told = [values for address, values in asked if address == "/drumjax/attribute"]
+    assert told == [["a7", 0.5, 0], ["a19", 0.5, 0]]
+
+
+@needs_pd
+@in_loop
+async def test_late_answers_take_no_category_back(tmp_path):
+    """Only a sound that was varied last is of a category of its own, and only of a known one."""
+    wav = tmp_path / "a.wav"
+    soundfile.write(wav, np.zeros(100), 44100)
+    async with stub_server() as (stub, port), pure_data(tmp_path, port) as pd:
+
+        async def wish(*words):
+            """The category that the client asks for after words to it."""
+            pd.send(*words)
+            return (await stub.ask("/drumjax/generate"))[3]
+
+        async def answer(label):
+            stub.say("/drumjax/sample", str(wav), label, 2.0)
+            await pd.hear("sound")
+
+        assert (await stub.ask("/drumjax/generate"))[3] == "kick"
+        assert await wish("category", 1) == "snare"
+        await answer("kick")  # to the request before
+        assert await wish("alpha1", 0.1) == "snare"
+        await answer("kick60_snare40")
+        assert await wish("alpha1", 0.2) == "snare"
+        pd.send("file", wav)
+        assert (await stub.ask("/drumjax/vary"))[3] == ""
+        await answer("kick60_snare40")
+        await answer("clap")
+        assert await wish("alpha1", 0.3) == "clap"
+        await answer("kick")
+        assert await wish("category", "kick") == "kick"
+        assert await wish("alpha1", 0.4) == "kick"
+        pd.send("vary")
+        await stub.ask("/drumjax/vary")
+        pd.send("category", 1)
+        await asyncio.sleep(0.004)  # within the pace: before the request goes out, or after
+        await answer("clap")
+        assert (await stub.ask("/drumjax/generate"))[3] == "snare"
+        assert await wish("alpha1", 0.5) == "snare"
 
 
 @needs_pd
@@ -334,14 +405,15 @@ async def test_a_server_of_many_names_and_many_words(tmp_path):
 async def test_a_server_that_comes_later_is_found_and_told(full, takes, tmp_path):
     """It answers, is missed, and comes back: with the state of the face, not its own."""
     other, port = free_port(), free_port()
+    missing = "no answer: start drumjax serve --osc_port={}"
     async with pure_data(tmp_path, other) as pd:
-        assert await pd.hear("status") == [f"no answer on port {other}: start drumjax serve"]
+        assert await pd.hear("status") == [missing.format(other)]
         pd.send("port", port)
-        missed = [f"no answer on port {port}: start drumjax serve"]
+        missed = [missing.format(port)]
         for attributes in ({}, {"punch": 2.0}):
             engine = Engine(full)
             server = OscServer(engine, Takes(takes), print)
-            await server.start("127.0.0.1", port)
+            server.start("127.0.0.1", port)
             try:
                 while "answers" not in (await pd.hear("status"))[0]:
                     pass

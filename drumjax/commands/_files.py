@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
@@ -123,6 +123,51 @@ def check_wav(path: str, plain: bool) -> Path:
                 "something else; choose another --output."
             )
     return file
+
+
+def own_place(output: str, name: str, is_untouched: Callable[[bytes], bool]) -> Path:
+    """Where a client goes that drumjax writes: into a folder, or by a name of its own.
+
+    Args:
+      output: a folder, or a file of the same kind as `name`.
+      name: the file's in a folder.
+      is_untouched: see `check_own`.
+
+    Raises:
+      ConfigError: `output` is empty.
+      DataError: nothing can be written there, or see `check_own`.
+    """
+    kind = Path(name).suffix
+    if not output:
+        raise ConfigError(f"The name of --output is empty; give a folder, or a NAME{kind}.")
+    named = output.lower().endswith(kind) and not Path(output).is_dir()
+    place = Path(output) if named else Path(output) / name
+    check_folder(str(place.parent))
+    return check_own(place, is_untouched)
+
+
+def check_own(place: Path, is_untouched: Callable[[bytes], bool]) -> Path:
+    """A file to be written, where nothing is yet, or what drumjax wrote and nobody changed.
+
+    Args:
+      place: the file.
+      is_untouched: whether a file's content is as drumjax wrote it.
+
+    Raises:
+      DataError: something else is there, or it cannot be read.
+    """
+    try:
+        foreign = place.exists() and not (place.is_file() and is_untouched(place.read_bytes()))
+    except OSError as error:
+        raise DataError(
+            f"{place} cannot be read ({error.strerror}); choose another --output."
+        ) from error
+    if foreign:
+        raise DataError(
+            f"{place} is there already and is not as drumjax wrote it; move it away, or choose "
+            "another --output."
+        )
+    return place
 
 
 def check_instrument(path: Path) -> Path:

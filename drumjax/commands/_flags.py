@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drumjax.errors import ConfigError
+from drumjax.studio.ports import OSC_PORT
 
 if TYPE_CHECKING:
     from drumjax.play.recipe import Category, Output
@@ -86,6 +87,17 @@ def add_seed(p: argparse.ArgumentParser) -> None:
     )
 
 
+def add_client_port(p: argparse.ArgumentParser) -> None:
+    """--osc_port, of a server that a client is written for; see `check_client_port`."""
+    p.add_argument(
+        "--osc_port",
+        type=int,
+        default=OSC_PORT,
+        metavar="PORT",
+        help=f"where `drumjax serve` takes OSC ({OSC_PORT})",
+    )
+
+
 def add_form(p: argparse.ArgumentParser) -> None:
     """The flags that shape a sound after it is made, and those of the files' form."""
     shape = p.add_argument_group("shape, after a sound is made")
@@ -140,6 +152,16 @@ def check_seed(seed: int) -> None:
     """
     if seed < 0:
         raise ConfigError(f"--seed={seed} cannot be used; choose 0 or more.")
+
+
+def check_client_port(port: int) -> None:
+    """Refuse what is no port of a server.
+
+    Raises:
+      ConfigError: it is none.
+    """
+    if not 1 <= port <= 65535:
+        raise ConfigError(f"--osc_port={port} is no port; choose 1 to 65535.")
 
 
 def check_count(flag: str, value: int, least: int, most: int = 10_000) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from drumjax.commands import _files, _flags
 from drumjax.errors import ConfigError
+from drumjax.studio.ports import OSC_PORT
 
-PORT, OSC_PORT = 8400, 9400
+PORT = 8400
 HOME = Path("~/drumjax")
 
 

@@ -15,15 +15,18 @@ from drumjax.errors import DataError
 from drumjax.studio.max import face
 from drumjax.studio.max.container import patcher_text, read_device
 from drumjax.studio.max.patcher import Box, End, Patcher
+from drumjax.studio.ports import OSC_PORT
 
 DESCRIPTION = "drumjax: drum sounds from a neural network, made by `drumjax serve`."
 FIRST_PORT, PORTS = 20_001, 9999  # among which each device picks its reply port by chance
 PING, PATIENCE = 2000, 1500  # milliseconds between pings, and until one counts as unanswered
-LIMIT = 25  # milliseconds between a control's requests; the last one is always sent
+TOGETHER = 2  # milliseconds: controls that move within them ask for one sound
+LIMIT = 25  # milliseconds between requests for sounds, or of a dial; the last one is always sent
+LEAST = 10.0  # milliseconds that are played, however near to each other Start and End are
 LOUDNESS = 0.8  # of sounds that no MIDI note plays
 
 
-def build_device(osc_port: int = 9400) -> dict[str, Any]:
+def build_device(osc_port: int = OSC_PORT) -> dict[str, Any]:
     """The instrument's patcher, for a server that takes OSC at a port of the same computer."""
     return _sealed(_Device(osc_port).patcher.to_dict(DESCRIPTION))
 
@@ -31,11 +34,11 @@ def build_device(osc_port: int = 9400) -> dict[str, Any]:
 def is_untouched(data: bytes) -> bool:
     """Whether a file, .amxd or .maxpat, is the device as drumjax wrote it, changed by nobody."""
     try:
-        patcher = json.loads(data) if data.startswith(b"{") else read_device(data).patcher
+        patcher = json.loads(data) if data.startswith(b"{") else read_device(data)
     except (DataError, ValueError, RecursionError):
         return False
     told = patcher.get("patcher") if isinstance(patcher, dict) else None
-    if not (patcher and isinstance(told, dict) and told.get("description") == DESCRIPTION):
+    if not (isinstance(told, dict) and told.get("description") == DESCRIPTION):
         return False
     return _sealed(patcher)["patcher"]["tags"] == told.get("tags")
 
@@ -52,8 +55,10 @@ class _Device:
 
     def __init__(self, osc_port: int):
         p = self.patcher = Patcher(face.WIDTH)
-        self.ui = face.put_face(p)
+        self.offline = face.offline(osc_port)
+        self.ui = face.put_face(p, self.offline)
         self._put_sockets(osc_port)
+        self._put_outbox()
         self._wire_pad()
         self._put_requests()
         self._wire_generate()
@@ -82,6 +87,21 @@ class _Device:
         p.cord(receive, answers)
         self.pong, self.sample, self.error, self.categories = (answers.out(i) for i in range(4))
 
+    def _put_outbox(self) -> None:
+        """The way that all requests for sounds take, so that none overtakes another.
+
+        A click on the pad moves Y and then X. So the first request starts a wait, and what is the
+        newest at its end goes on.
+        """
+        p = self.patcher
+        p.part("requests, one at a time")
+        self.outbox, newest = p.object("t b l"), p.object("zl.reg")
+        first, waited = p.object("onebang 1"), p.object("t b b")
+        p.cord(self.outbox.out(1), newest.inlet(1))
+        p.chain(self.outbox, first, p.object(f"delay {TOGETHER}"), waited)
+        p.cord(waited.out(1), first.inlet(1))
+        p.chain(waited, newest, p.object(f"speedlim {LIMIT}"), self.send)
+
     def _wire_pad(self) -> None:
         """The pad moves X and Y, which are the parameters, and they move the pad.
 
@@ -109,16 +129,17 @@ class _Device:
         p, ui = self.patcher, self.ui
         p.part("requests")
         self.generate = p.object("pack 0. 0. 0. 0 0 1. 0")  # x y fine category port range seed
-        self.vary = p.object("pack s 0.3 0 0 1")  # path amount port category seed
+        self.vary = p.object("pack s 0.3 0 s 1")  # path amount port category seed
         p.cord(self.port, self.generate.inlet(4), self.vary.inlet(2))
         self.again, self.source = p.message("outputvalue"), p.object("sel 0 1")
         p.chain(self.again, ui["source"], self.source, self.generate)
         self.mark = p.object("change -1")  # which of the two was asked for last
         p.chain(self.mark, p.object("prepend set"), ui["source"])
         p.chain(ui["source"], p.object("prepend set"), self.mark)
-        kind = p.object("t b i")
-        p.chain(ui["category"], kind, self.again)
-        p.cord(kind.out(1), self.generate.inlet(3), self.vary.inlet(3))
+        kind, self.chosen = p.object("t b i"), p.object("gate 1 1")
+        p.chain(ui["category"], kind, self.chosen.inlet(1))
+        p.cord(kind.out(1), self.generate.inlet(3))
+        p.cord(self.chosen, self.generate)
         # Live keeps parameters as fractions of their range: whole numbers come back a little off.
         seed, varied = p.object("t b i"), p.object("maximum 1")  # seed 0 would vary nothing
         p.chain(ui["seed"], p.object("+ 0.5"), p.object("int"), seed, self.again)
@@ -131,12 +152,11 @@ class _Device:
         gate, done = p.object("gate"), p.object(f"t {source} l")
         p.cord(full, gate.inlet(1))
         p.chain(gate, done, self.mark)
-        request = (p.object(f"speedlim {LIMIT}"), p.object(f"prepend {address}"), self.send)
-        p.chain(done.out(1), *request)
+        p.chain(done.out(1), p.object(f"prepend {address}"), self.outbox)
         return gate
 
     def _wire_generate(self) -> None:
-        """X, Y, Fine and the range ask for the pad's sound, "new" for another seed's."""
+        """X, Y, Fine, range and category ask for the pad's sound, "new" for another seed's."""
         p, ui = self.patcher, self.ui
         p.part("the sound of the pad")
         p.cord(ui["x"], self.generate)
@@ -168,7 +188,8 @@ class _Device:
         there, asked = p.object("gate"), p.object("gate 2 1")  # is there a file?
         p.cord(amount, there.inlet(1))
         p.cord(there, self.vary)
-        p.cord(path.out(1), there)
+        # A number is stored as a symbol without letters: the category is the file's own.
+        p.cord(path.out(1), there, self.vary.inlet(3))
         p.cord(path.out(2), asked)
         p.cord(self.source.out(1), asked.inlet(1))
         p.chain(asked, p.message("set drop a sound first"), ui["status"])
@@ -188,29 +209,35 @@ class _Device:
             p.chain(self.ui[name], limit, told, named, self.attribute_gate.inlet(1))
 
     def _wire_menu(self) -> None:
-        """The menu takes the server's categories, unless they are those that it has already."""
+        """The menu takes the server's categories, unless they are those that it has already.
+
+        That is no choice of the user's: a file that is varied stays what is varied.
+        """
         p = self.patcher
         p.part("categories")
         self.ask_categories = p.object("int")
         p.cord(self.port, self.ask_categories.inlet(1))
         p.chain(self.ask_categories, p.object("prepend /drumjax/categories"), self.send)
         others = p.object("zl.change " + " ".join(CATEGORIES))
-        both = p.object("t b l")
-        p.chain(self.categories, others, both)
-        p.chain(both.out(1), p.object("prepend _parameter_range"), self.ui["category"])
-        p.cord(both, self.ui["category"])
+        taken = p.object("t b 1 b l 0")
+        p.chain(self.categories, others, taken)
+        p.cord(taken.out(4), self.chosen)
+        p.chain(taken.out(3), p.object("prepend _parameter_range"), self.ui["category"])
+        p.cord(taken.out(2), self.ui["category"])
+        p.cord(taken.out(1), self.chosen)
+        p.cord(taken, self.again)
 
     def _wire_connection(self) -> None:
         """A ping now and then; what to do when the server begins to answer, or ceases to.
 
         Nothing is asked for before the first answer has come: by then all parameters of a set that
-        is loaded are restored, and the reply port is known to be the device's own.
+        is loaded are restored, and the reply port is known to be the device's own. A preset, and
+        saving the device, bang `live.thisdevice` once more: all begins anew then.
         """
         p, ui = self.patcher, self.ui
         p.part("connection")
         begin, metro, tick = p.object("t 1 b b b"), p.object(f"metro {PING}"), p.object("t b b")
         p.chain(p.object("live.thisdevice"), begin, metro, tick)
-        p.cord(begin.out(1), self.pick)
         p.cord(begin.out(2), ui["gain"])
         p.chain(begin.out(3), p.message("outputvalue"), ui["on change"])
         ping, late = p.object("int"), p.object(f"delay {PATIENCE}")
@@ -221,6 +248,7 @@ class _Device:
         p.cord(self.pong, here)
         p.chain(here.out(1), p.message("stop"), late)
         p.cord(late, gone)
+        p.cord(begin.out(1), gone)
         p.cord(gone.out(1), self.pick)
         changed, which = p.object("change -1"), p.object("sel 1 0")
         p.cord(here, changed)
@@ -233,7 +261,7 @@ class _Device:
         p.cord(found, self._put_refresh())
         p.cord(which.out(1), lost)
         p.cord(lost.out(1), *self._gates)
-        p.chain(lost, p.message(f"set {face.OFFLINE}"), ui["status"])
+        p.chain(lost, p.message(f"set {self.offline}"), ui["status"])
         p.chain(self.error, p.object("prepend set"), ui["status"])
 
     @property
@@ -273,15 +301,15 @@ class _Device:
     def _wire_crop(self) -> None:
         """Start and End, in hundredths of the sound, and the selection follow each other.
 
-        What the mouse selects sets the numbers, which makes no output.
+        What the mouse selects sets the numbers, which makes no output. A click selects nothing;
+        what is played is LEAST long all the same.
         """
         milliseconds = self._wire_answer()
         p, ui, wave = self.patcher, self.ui, self.ui["wave"]
         p.part("crop")
-        length, pair, rise = p.object("maximum 1."), p.object("pak 0. 0."), p.object("zl.sort")
+        length, pair = p.object("maximum 1."), p.object("pak 0. 0.")
         p.cord(milliseconds, length)
-        self.crop = p.object("zl.reg 0. 0.")
-        p.chain(pair, rise, self.crop.inlet(1))
+        self._put_part(pair, length)
         for index, key in enumerate(("start", "end")):
             placed, share, moved = p.object("* 1."), p.object("/ 1."), p.object("t 1 f 0")
             echo = p.object("gate 1 1")  # closed while it is the numbers that set the selection
@@ -295,6 +323,18 @@ class _Device:
         whole = p.object("t 0 100")
         p.chain(ui["whole"], whole, ui["start"])
         p.cord(whole.out(1), ui["end"])
+
+    def _put_part(self, pair: Box, length: Box) -> None:
+        """The part that is played, in milliseconds: in order, and LEAST long within the sound."""
+        p = self.patcher
+        self.crop = p.object("zl.reg 0. 0.")
+        ends, start, end = p.object("unpack 0. 0."), p.object("minimum 0."), p.object("maximum 0.")
+        both, part = p.object("t f f"), p.object("pack 0. 0.")
+        p.chain(length, p.object(f"+ -{LEAST}"), start.inlet(1))
+        p.chain(pair, p.object("zl.sort"), ends, start, p.object("maximum 0."), both)
+        p.cord(ends.out(1), end.inlet(1))
+        p.chain(both.out(1), p.object(f"+ {LEAST}"), end, part.inlet(1))
+        p.chain(both, part, self.crop.inlet(1))
 
     def _wire_sound(self) -> None:
         """A MIDI note, the button or a new sound plays what is cropped."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from drumjax.categories import CATEGORIES
 from drumjax.studio.max.patcher import ENUM, FILE, Box, Parameter, Patcher, Rect
+from drumjax.studio.ports import serve_command
 
 WIDTH = 620  # pixels
 PAD = 1000  # the pad counts in whole numbers, -PAD to PAD
@@ -20,7 +21,6 @@ ATTRIBUTES = {  # the instrument's name for it: what its dial has room for
 }
 SEEDS = 9999
 SILENT = -70.0  # dB
-OFFLINE = "no answer yet - start: drumjax serve"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ CONTROLS: dict[str, Control] = {
         "live.menu",
         (138, 96, 104, 15),
         Parameter("Category", "Category", values=CATEGORIES, type=ENUM),
-        "The kind of drum. A file that is varied is taken for that kind.",
+        "The kind of drum that the pad makes. A file that is varied keeps its own.",
     ),
     "seed label": _label((138, 114, 34, 18), "seed"),
     "seed": _number(
@@ -149,7 +149,7 @@ CONTROLS: dict[str, Control] = {
         (480, 105, 134, 20),
         Parameter("File", "File", type=FILE),
         "Drop a drum sound here to vary it.",
-        {"legend": "drop a sound", "decodemode": 1},
+        {"legend": "drop a sound", "decodemode": 0},
     ),
     "source": _switch(
         (480, 128, 134, 15),
@@ -160,7 +160,7 @@ CONTROLS: dict[str, Control] = {
     "status": Control(
         "live.comment",
         (250, 145, 364, 23),
-        attributes={"text": OFFLINE, "textjustification": 0, "fontsize": 9.0},
+        attributes={"textjustification": 0, "fontsize": 9.0},
     ),
 }
 BANKS = {
@@ -170,14 +170,26 @@ BANKS = {
 }
 
 
-def put_face(patcher: Patcher) -> dict[str, Box]:
-    """Put all controls and the banks into a patcher; returns the boxes by their keys above."""
+def offline(osc_port: int) -> str:
+    """What the status says while no server answers at a port."""
+    return f"no answer yet - start: {serve_command(osc_port)}"
+
+
+def put_face(patcher: Patcher, status: str) -> dict[str, Box]:
+    """Put all controls and the banks into a patcher; returns the boxes by their keys above.
+
+    Args:
+      patcher: that is filled.
+      status: what the status says at first.
+    """
     patcher.part("what the device shows")
     boxes = {}
     for key, control in CONTROLS.items():
         told = dict(control.attributes)
         if control.about:
             told |= {"annotation": control.about}
+        if key == "status":
+            told |= {"text": status}
         boxes[key] = patcher.face(control.object, control.place, control.parameter, told)
     for name, parameters in BANKS.items():
         patcher.bank(name, parameters)

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drumjax.studio.max.container import EPOCH, KINDS
+from drumjax.studio.max.container import EPOCH, INSTRUMENT
 from drumjax.studio.max.objects import Ports, ports_of
 
 Rect = tuple[int, int, int, int]  # x, y, width, height in pixels
@@ -83,9 +83,9 @@ class Parameter:
 class Patcher:
     """A patcher that grows box by box; in Max's editor the boxes stand in columns, one a part."""
 
-    def __init__(self, width: int, kind: str = "instrument"):
-        """`width` is the device's in pixels; `kind`, one of `container.KINDS`."""
-        self._width, self._kind = width, kind
+    def __init__(self, width: int):
+        """`width` is the device's in pixels."""
+        self._width = width
         self._boxes: list[dict[str, Any]] = []
         self._cords: dict[tuple[str, int, str, int], None] = {}
         self._parameters: dict[str, Parameter] = {}  # by their box
@@ -227,7 +227,7 @@ class Patcher:
                 "latency": 0,
                 "is_mpe": 0,
                 "autosave": 0,
-                "project": _project(self._kind),
+                "project": _project(),
             }
         }
 
@@ -248,7 +248,7 @@ def _floats(place: Sequence[int]) -> list[float]:
     return [float(number) for number in place]
 
 
-def _project(kind: str) -> dict[str, Any]:
+def _project() -> dict[str, Any]:
     """What makes a patcher a device; Max refuses one without it."""
     return {
         "version": 1,
@@ -263,7 +263,7 @@ def _project(kind: str) -> dict[str, Any]:
         "layout": {},
         "searchpath": {},
         "detailsvisible": 0,
-        "amxdtype": int.from_bytes(KINDS[kind], "big"),
+        "amxdtype": int.from_bytes(INSTRUMENT, "big"),
         "readonly": 0,
         "devpathtype": 0,
         "devpath": ".",

@@ -15,12 +15,13 @@ from drumjax.studio.pd.canvas import Canvas
 from drumjax.studio.pd.face import HEIGHT, WIDTH, put_controls
 from drumjax.studio.pd.pad import pad_logic
 from drumjax.studio.pd.talk import ATTRIBUTES, CATEGORIES
+from drumjax.studio.ports import OSC_PORT
 
 _NO_SEAL = "0" * 32
 _SEAL = re.compile(r"(?<=unchanged since drumjax wrote it: )[0-9a-f]{32}")
 
 
-def patch_text(osc_port: int = 9400) -> str:
+def patch_text(osc_port: int = OSC_PORT) -> str:
     """The patch.
 
     Args:
@@ -33,7 +34,8 @@ def patch_text(osc_port: int = 9400) -> str:
     c.chain(c.add("[inlet]", (20, y)), c.add_canvas(orders, (20, y + 30)))
     c.chain(c.add_canvas(player, (120, y)), c.add("[outlet~]", (120, y + 30)))
     c.chain(c.add_canvas(status, (220, y)), c.add("[outlet]", (220, y + 30)))
-    rest = [talk.link(), talk.session(), wishes.request(), wishes.attributes(), wishes.vary()]
+    rest = [talk.link(), talk.session(), wishes.request(), wishes.category()]
+    rest += [wishes.attributes(), wishes.vary()]
     rest += [talk.names("categories", CATEGORIES), talk.names("attributes", ATTRIBUTES)]
     rest += [sound.sample(), sound.midi(), sound.device(), pad_logic()]
     for i, canvas in enumerate(rest):
@@ -44,8 +46,9 @@ def patch_text(osc_port: int = 9400) -> str:
     return _sealed(c.text())
 
 
-def is_untouched(text: str) -> bool:
+def is_untouched(data: bytes) -> bool:
     """Whether a file holds the patch as drumjax wrote it, changed by nobody."""
+    text = data.decode("utf-8", "replace")
     return _SEAL.search(text) is not None and _sealed(_SEAL.sub(_NO_SEAL, text)) == text
 
 

@@ -6,13 +6,14 @@ another, a trigger says so, from right to left.
 """
 
 from drumjax.studio.pd.canvas import Canvas
+from drumjax.studio.ports import OSC_PORT, serve_command
 
 CATEGORIES, ATTRIBUTES = 16, 8  # names that the face has room for
 CONTROLS = "alpha1 alpha2 alpha3 range seed amount start end volume note port auto speakers audio"
 ACTIONS = "random vary play file category attribute"
 
 _PING, _PATIENCE = 1000, 2500  # milliseconds: between pings, and until no answer is none
-_NOBODY = "no answer on port %d: start drumjax serve".replace(" ", "\\ ")
+_NOBODY = "no answer: start "
 
 
 def orders() -> Canvas:
@@ -31,7 +32,9 @@ def orders() -> Canvas:
     c.chain(file, "[symbol]", "[s $0-file]")
     number = c.chain(category, "[route float]")
     c.chain(number, "[s $0-categories-set]")
-    c.chain(number.out(1), "[symbol]", "[s $0-category]")
+    named = c.chain(number.out(1), "[symbol]", "[t s s]")
+    c.chain(named.out(1), "[s $0-category-named]")
+    c.chain(named, "[s $0-category]")
     c.chain(attribute, "[list]", "[s $0-attribute]")
     return c
 
@@ -51,7 +54,9 @@ def link() -> Canvas:
     c.chain(ask.out(1), patience)
     silence = c.chain(patience, "[t b b]")
     c.chain(silence.out(1), "[0(", "[s $0-ready]")
-    c.chain(silence, lost, f"[makefilename {_NOBODY}]", "[s $0-status]")
+    usual = c.chain(silence, lost, f"[sel {OSC_PORT}]")
+    told = c.chain(usual, f"[symbol {_word(_NOBODY + serve_command(OSC_PORT))}(", "[s $0-status]")
+    c.chain(usual.out(1), f"[makefilename {_word(_NOBODY)}drumjax\\ serve\\ --osc_port=%d]", told)
     ping = c.chain(ask, "[1(", f"[metro {_PING}]", "[0(", "[oscformat drumjax ping]")
     socket = c.chain(ping, "[netsend -u -b]")
     c.chain("[r $0-out]", socket)
@@ -125,3 +130,8 @@ def names(of: str, slots: int) -> Canvas:
     c.chain(same, number, found.at(1))
     c.chain(find, found, f"[s $0-{of}-found]")
     return c
+
+
+def _word(text: str) -> str:
+    """Text as one word of a box."""
+    return text.replace(" ", "\\ ")

@@ -9,7 +9,7 @@ _SEEDS = 1_000_000  # a number of Pure Data is whole below 2 ** 24
 
 
 def request() -> Canvas:
-    """Asks for a sound when a control has moved: at once, then as often as the pace allows."""
+    """Asks for a sound when a control has moved, and all that move within the pace with it."""
     c = Canvas("request", 900, 500)
     place = [c.chain(f"[r $0-alpha{i}]", "[t b f]") for i in (1, 2, 3)]
     category = c.chain("[r $0-category]", "[t b s]")
@@ -19,7 +19,9 @@ def request() -> Canvas:
     c.chain("[r $0-ready]", changed.at(1))
     for control in (*place, category, reach, seed):
         c.chain(control, changed)
-    gate = c.chain(changed, "[spigot 1]")
+    own = c.chain(changed, "[t b b]")
+    varied = c.chain(own.out(1), "[0(", "[s $0-varied]")
+    gate = c.chain(own, "[spigot 1]")
     closed = c.chain(gate, "[t b b]")
     opened = c.chain(closed, f"[delay {_PACE}]", "[t b b]")
     c.chain(closed.out(1), "[0(", gate.at(1))
@@ -31,12 +33,36 @@ def request() -> Canvas:
         c.chain(control.out(1), packed.at(i))
     c.chain(reach.out(1), packed.at(5))
     c.chain(seed.out(1), packed.at(6))
-    c.chain(packed, "[oscformat drumjax generate]", "[s $0-out]")
+    asked = c.chain(packed, "[t l b]")
+    c.chain(asked.out(1), "[0(", varied)
+    c.chain(asked, "[oscformat drumjax generate]", "[s $0-out]")
 
+    c.chain("[r $0-category-known]", packed.at(3))
+    c.chain(_drawn(c, c.add("[r $0-random]")), "[s $0-seed-set]")
+    return c
+
+
+def category() -> Canvas:
+    """The category that is shown is the one that is asked for.
+
+    Another patch may name it. A sound that was varied is of its own: where that was the last wish,
+    the answer's category is shown. Names that the server does not list, as of a hybrid, change
+    nothing.
+    """
+    c = Canvas("category", 600, 400)
     c.chain("[r $0-categories]", "[s $0-categories-number]")
     c.chain("[r $0-categories-name]", "[s $0-category]")
-    c.chain("[r $0-category-heard]", packed.at(3))  # a sound that was varied is of its own
-    c.chain(_drawn(c, c.add("[r $0-random]")), "[s $0-seed-set]")
+    ours = c.chain("[r $0-category-heard]", "[spigot]")
+    c.chain("[r $0-varied]", ours.at(1))
+    name = c.chain(ours, "[t s s]")
+    c.chain("[r $0-category-named]", name)
+    kept = c.add("[symbol]")
+    c.chain(name.out(1), kept.at(1))
+    c.chain(name, "[s $0-categories-find]")
+    found = c.chain("[r $0-categories-found]", "[moses 0]")
+    known = c.chain(found.out(1), "[t b f]")
+    c.chain(known.out(1), "[set $1(", "[s $0-categories-set]")
+    c.chain(known, kept, "[s $0-category-known]")
     return c
 
 
@@ -111,7 +137,9 @@ def vary() -> Canvas:
     c.chain(amount.out(1), packed.at(1))
     c.chain("[loadbang]", "[symbol]", packed.at(3))  # empty: the category is the file's own
     c.chain(seed, packed.at(4))
-    c.chain(packed, "[oscformat drumjax vary]", "[s $0-out]")
+    wanted = c.chain(packed, "[t l b]")
+    c.chain(wanted.out(1), "[1(", "[s $0-varied]")
+    c.chain(wanted, "[oscformat drumjax vary]", "[s $0-out]")
     return c
 
 
