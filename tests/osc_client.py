@@ -7,6 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from drumjax.export.wav import read_recipe
+from drumjax.play import recipe
 from drumjax.studio.engine import Engine
 from drumjax.studio.osc import OscServer
 from drumjax.studio.osc_messages import decode, encode
@@ -78,7 +80,7 @@ async def studio(player, takes, fails=0):
     asyncio.get_running_loop().set_exception_handler(lambda _, context: escaped.append(context))
     engine = Engine(player)
     server = OscServer(engine, takes if isinstance(takes, Takes) else Takes(takes), said.append)
-    port = await server.start(HOST, 0)
+    port = server.start(HOST, 0)
 
     def connect():
         clients.append(Client(port))
@@ -93,6 +95,12 @@ async def studio(player, takes, fails=0):
             client.close()
     assert escaped == []
     assert server.counters["failed"] == fails
+
+
+def sound_in(path):
+    """The one sound of the recipe in a file."""
+    (sound,) = recipe.read(read_recipe(path), str(path)).sounds
+    return sound
 
 
 def in_loop(test):

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from drumjax.errors import ConfigError
-from drumjax.studio.engine import MOST_WAITING, Engine, Superseded
+from drumjax.studio.engine import MOST_CLIENTS, MOST_WAITING, Engine, Superseded
 
 
 class Gate:
@@ -45,8 +45,8 @@ def run(scenario):
     assert unhandled == []
 
 
-async def begin(engine, kind, client, work):
-    task = asyncio.create_task(getattr(engine, kind)(client, work))
+async def begin(engine, kind, client, work, *channel):
+    task = asyncio.create_task(getattr(engine, kind)(client, work, *channel))
     await asyncio.sleep(0)
     return task
 
@@ -104,26 +104,76 @@ def test_an_error_reaches_who_asked_and_the_next_is_served():
 def test_a_caller_that_gives_up_leaves_the_queue():
     async def scenario(engine, gate):
         first = await begin(engine, "newest", "a", gate.work(1))
-        waiting = await begin(engine, "newest", "b", gate.work(2))
-        first.cancel()
-        waiting.cancel()
-        await asyncio.gather(first, waiting, return_exceptions=True)
+        waiting = [await begin(engine, "newest", "b", gate.work(2), i) for i in range(3)]
+        for task in (first, waiting[1], waiting[2]):
+            task.cancel()
+        await asyncio.gather(first, *waiting[1:], return_exceptions=True)
         gate.open.set()
         assert await engine.newest("c", gate.work(3)) == 3
-        assert [name for _, name in gate.order] == [1, 3]
+        assert [name for _, name in gate.order] == [1, 2, 3]
+        assert engine._waiting == {}
+
+    run(scenario)
+
+
+def test_a_client_with_many_channels_has_one_turn_in_two():
+    """As one with many requests that are all to be done; the newest of each channel is kept."""
+
+    async def scenario(engine, gate):
+        tasks = [await begin(engine, "newest", "page", gate.work(0), 0)]
+        for n in (1, 2):
+            for channel in "xyz":
+                tasks.append(
+                    await begin(engine, "newest", "page", gate.work(f"{channel}{n}"), channel)
+                )
+        tasks += [await begin(engine, "each", "kit", gate.work(f"kit{i}")) for i in range(3)]
+        tasks += [await begin(engine, "newest", "osc", gate.work("osc"))]
+        gate.open.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        order = [name for _, name in gate.order]
+        assert order == [0, "x2", "kit0", "osc", "y2", "kit1", "z2", "kit2"]
+        assert engine.superseded == 3
+
+    run(scenario)
+
+
+def test_who_asks_all_the_time_gets_one_turn_in_two_of_a_page_with_64_channels():
+    async def scenario(engine, gate):
+        gate.open.set()
+
+        async def page():
+            while True:
+                each = (engine.newest("page", gate.work("page"), channel) for channel in range(64))
+                await asyncio.gather(*each)
+
+        playing = asyncio.create_task(page())
+        while not gate.order:
+            await asyncio.sleep(0.001)
+        for _ in range(20):
+            await engine.newest("osc", gate.work("osc"))
+        names = [name for _, name in gate.order]
+        since = names.index("osc")
+        assert names[since:].count("page") <= 2 * 20
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
 
     run(scenario)
 
 
 def test_too_many_that_wait_are_refused_in_words():
     async def scenario(engine, gate):
-        tasks = [await begin(engine, "newest", i, gate.work(i)) for i in range(MOST_WAITING + 1)]
-        with pytest.raises(ConfigError, match="ask again"):
+        tasks = [await begin(engine, "newest", i, gate.work(i)) for i in range(MOST_CLIENTS + 1)]
+        with pytest.raises(ConfigError, match="clients are waiting; ask again"):
             await engine.newest("one more", gate.work("x"))
+        for i in range(MOST_WAITING - 1):  # one that waits may ask for more
+            tasks.append(await begin(engine, "newest", 7, gate.work("more"), i))
+        with pytest.raises(ConfigError, match="requests are waiting; ask again"):
+            await engine.each(7, gate.work("x"))
         newer = await begin(engine, "newest", 5, gate.work("newer"))  # takes a place that is there
         gate.open.set()
         assert await newer == "newer"
         await asyncio.gather(*tasks, return_exceptions=True)
+        assert engine.done == MOST_CLIENTS + 1 + MOST_WAITING - 1
 
     run(scenario)
 

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import zipfile
 
@@ -28,7 +27,6 @@ from drumjax.errors import DataError
 from drumjax.export.profiles import PROFILES
 from drumjax.export.wav import read_recipe, wav_bytes
 from drumjax.play.recipe import Output, Recipe, describe, read, render
-from drumjax.play.source_sound import encode_source, read_source
 from drumjax.studio import desk, kits, static
 from drumjax.studio.engine import Engine
 from drumjax.studio.http import WebServer
@@ -266,74 +264,7 @@ def test_kits_that_cannot_be_made(studio, change, words):
     assert words in sentence
 
 
-# A sound of one's own
-
-
-@pytest.fixture
-def own(tmp_path):
-    """own.wav, a burst at 44.1 kHz."""
-    soundfile.write(tmp_path / "own.wav", burst(1500), 44100)
-    return tmp_path / "own.wav"
-
-
-@pytest.mark.parametrize(
-    ("name", "category", "how"),
-    [
-        ("Fat%20SNARE%20%C3%BC.wav", None, "by its name"),
-        ("C:%5Csounds%5Csnare.WAV", None, "by its name"),
-        ("own.wav", "clap", "as you say"),
-        ("snare.wav", "kick", "as you say"),
-        ("own.wav", None, "(it comes back nearest as that"),
-        ("..%2F..%2Fown.wav", None, "(it comes back nearest as that"),
-    ],
-)
-def test_a_sound_becomes_a_code(studio, own, name, category, how):
-    """Oracle: `encode_source` of the same file."""
-    headers = {"X_Name": name} | ({"X_Category": category} if category else {})
-    status, _, body = studio.ask("POST", "/source", own.read_bytes(), **headers)
-    told = json.loads(body)
-    assert status == 200
-    source = read_source(own, 22050, studio.player.samples)
-    named = "snare" if how == "by its name" else None
-    want = encode_source(studio.player, source.audio, category, named)
-    assert told == {
-        "z": [float(x) for x in want.z],
-        "category": want.category,
-        "how": want.how,
-        "error": want.error,
-        "seconds": source.seconds,
-        "cut": source.cut,
-    }
-    assert told["how"].startswith(how)
-    spec = {"category": told["category"], "z": told["z"]}
-    sound = sound_of(studio.player.instrument, read_spec(spec, studio.player.instrument))
-    np.testing.assert_array_equal(sound.z, want.z)
-
-
-@pytest.mark.parametrize(
-    ("name", "body", "headers", "status", "words"),
-    [
-        ("x.txt", b"", {}, 400, "files of .wav"),
-        ("", b"", {}, 400, "files of .wav"),
-        ("wav", b"", {}, 400, "files of .wav"),
-        ("x%FF%00.wav", b"no sound", {}, 400, "cannot be read as sound"),
-        ("x.mp3", b"", {}, 400, "'x.mp3' cannot be read as sound"),
-        ("x.wav", b"RIFF", {"X_Category": "gong"}, 400, "knows no category 'gong'"),
-        ("x.wav", b"", {"Content_Length": str(20 * 2**20 + 1)}, 413, "20 MiB at most"),
-    ],
-)
-def test_sounds_that_cannot_be_used(studio, name, body, headers, status, words):
-    got, sentence = studio.error("POST", "/source", body, X_Name=name, **headers)
-    assert got == status
-    assert words in sentence
-    assert tempfile.gettempdir() not in sentence
-
-
-def test_silence_is_called_by_its_own_name(studio, tmp_path):
-    soundfile.write(tmp_path / "x.wav", np.zeros(1000), 44100)
-    body = (tmp_path / "x.wav").read_bytes()
-    status, sentence = studio.error("POST", "/source", body, X_Name="quiet.wav")
-    assert (status, sentence) == (400, "'quiet.wav' is silent; choose a sound that can be heard.")
+# What goes wrong
 
 
 @pytest.mark.parametrize(("path", "mib"), [("/source", 20), ("/wav", 2), ("/kit", 2), ("/save", 2)])
@@ -354,9 +285,6 @@ def test_a_body_without_a_length_is_counted(studio, path, mib):
         with contextlib.closing(answer):
             assert answer.status == 413
             assert f"{mib} MiB at most" in json.loads(answer.read())["error"]
-
-
-# What goes wrong
 
 
 @pytest.mark.parametrize("depth", [100, 300, 500, 700, 850, 900, 950, 1000])
@@ -418,6 +346,17 @@ def test_bytes_that_are_no_http(studio):
 
 
 # The server
+
+
+def test_who_says_nothing_is_not_kept(studio, monkeypatch):
+    monkeypatch.setattr("drumjax.studio.http._SILENT", 0.1)
+    with socket.create_connection(("127.0.0.1", studio.port), web_client.TIMEOUT) as silent:
+        assert silent.recv(1) == b""
+    with socket.create_connection(("127.0.0.1", studio.port), web_client.TIMEOUT) as slow:
+        slow.sendall(b"GET / HT")
+        time.sleep(0.3)
+        slow.sendall(f"TP/1.1\r\nHost: {studio.host}\r\n\r\n".encode())
+        assert slow.recv(15) == b"HTTP/1.1 200 OK"
 
 
 def test_a_port_in_use(studio):

@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
-from osc_client import HOST, WAIT, in_loop, studio
+from osc_client import HOST, WAIT, in_loop, sound_in, studio
 
 from drumjax import __version__
 from drumjax.errors import DataError
@@ -34,12 +34,6 @@ from drumjax.studio.takes import Takes
 def full(instruments):
     """A player of the instrument with axes and attributes."""
     return Player(load_instrument(instruments / "full.safetensors"))
-
-
-def sound_in(path):
-    """The one sound of the recipe in a file."""
-    (sound,) = recipe.read(read_recipe(path), str(path)).sounds
-    return sound
 
 
 def made_anew(player, path):
@@ -363,104 +357,6 @@ async def test_one_sound_at_a_time_is_made_and_each_client_gets_its_own(slow, tm
 
 
 @in_loop
-async def test_a_take_is_varied_from_its_exact_code(full, tmp_path):
-    async with studio(full, tmp_path) as s:
-        path, *_ = await s.client.sample("/drumjax/generate", 0.3, 0.1, 0.0, "clap", 0, 2.0, 5)
-        same, label, _ = await s.client.sample("/drumjax/vary", path, 0.0, 0)
-        assert label == "clap"
-        assert np.array_equal(sound_in(same).z, sound_in(path).z)
-        assert np.array_equal(soundfile.read(same)[0], soundfile.read(path)[0])
-        ways = ((0.5, 0, "", 9), (0.5, 0, "clap", 9.0), (0.5, 0, "", 8), (0.9, 0, "", 9), (0.5, 0))
-        codes = [
-            tuple(sound_in((await s.client.sample("/drumjax/vary", path, *way))[0]).z)
-            for way in ways
-        ]
-        assert codes[0] == codes[1]
-        assert len(set(codes)) == 4
-
-
-@in_loop
-async def test_other_sounds_are_encoded_as_asked_or_by_their_name_or_the_nearest(full, tmp_path):
-    noise = np.random.default_rng(0).normal(0, 0.1, 1000)
-    for name in ("my snare.wav", "thud.wav"):
-        soundfile.write(tmp_path / name, noise, 22050)
-    own, thud = str(tmp_path / "my snare.wav"), str(tmp_path / "thud.wav")
-    calls, encode_of = [], full.encode
-    full.encode = lambda *args, **kwargs: calls.append(1) or encode_of(*args, **kwargs)
-    async with studio(full, tmp_path / "takes") as s:
-        assert (await s.client.sample("/drumjax/vary", own, 0.0, 0))[1] == "snare"
-        as_kick, label, _ = await s.client.sample("/drumjax/vary", own, 0.0, 0, "kick")
-        assert label == "kick"
-        assert len(calls) == 2
-        for amount in (0.1, 0.2, 0.3):  # a drag: the code is remembered
-            await s.client.sample("/drumjax/vary", own, amount, 0, 0, 3)
-        assert len(calls) == 2
-        os.utime(own, (1e9, 1e9))  # it was changed
-        await s.client.sample("/drumjax/vary", own, 0.3, 0, 0, 3)
-        assert len(calls) == 3
-        assert (await s.client.sample("/drumjax/vary", thud, 0.0, 0))[1] in full.categories
-        assert len(calls) == 3 + 4  # each category, and the one that was the nearest
-        take = (await s.client.sample("/drumjax/vary", as_kick, 0.0, 0, "snare"))[0]
-        assert len(calls) == 8  # a take that is taken for something else is encoded
-        assert sound_in(take).category == "snare"
-    del full.encode
-
-
-@in_loop
-async def test_a_hybrid_or_a_shaped_file_of_ours_is_varied_as_it_is(full, tmp_path):
-    from drumjax.play.shape import Shape
-
-    sound = recipe.Sound("x", {"kick": 0.75, "clap": 0.25}, np.ones(4, np.float32), Shape(pitch=5))
-    made = recipe.Recipe(recipe.describe(full.instrument), (sound,))
-    samples = recipe.render(full, sound, 22050)
-    (tmp_path / "x.wav").write_bytes(wav_bytes(samples, 22050, recipe=made.to_dict()))
-    async with studio(full, tmp_path / "takes") as s:
-        path, label, _ = await s.client.sample("/drumjax/vary", str(tmp_path / "x.wav"), 0.0, 0)
-        assert label == "kick+clap"
-        assert os.path.basename(path) == "drumjax_kick_clap_000001.wav"
-        again = sound_in(path)
-        assert (again.category, again.shape) == (sound.category, sound.shape)
-        assert np.array_equal(again.z, sound.z)
-
-
-@in_loop
-async def test_paths_that_cannot_be_varied_are_told(full, instruments, tmp_path):
-    os.mkfifo(tmp_path / "pipe.wav")
-    (tmp_path / "text.wav").write_text("hello")
-    (tmp_path / "loop.wav").symlink_to("loop.wav")
-    soundfile.write(tmp_path / "silent.wav", np.zeros(1000), 22050)
-    wrong = {
-        "nothing.wav": "No such file",
-        "pipe.wav": "is no file",
-        "": "is no file",
-        "text.wav": "cannot be read as sound",
-        "loop.wav": "cannot be opened",
-        "silent.wav": "is silent",
-        "x" * 300: "cannot be opened",
-        "x/" * 3000: "too long",
-        "text.wav/x": "cannot be opened",
-    }
-    async with studio(full, tmp_path / "takes") as s:
-        for name, reason in wrong.items():
-            assert reason in await s.client.error("/drumjax/vary", f"{tmp_path}/{name}", 0.5, 0)
-        for path in ("", "text.wav", "../../etc/passwd", "~/x.wav"):
-            assert "no whole path" in await s.client.error("/drumjax/vary", path, 0.5, 0)
-        assert "is no file" in await s.client.error("/drumjax/vary", "/dev/zero", 0.5, 0)
-        assert list((tmp_path / "takes").iterdir()) == []
-
-
-@in_loop
-async def test_an_instrument_without_encoder_says_so(instruments, tmp_path):
-    player = Player(load_instrument(instruments / "mute.safetensors"))
-    soundfile.write(tmp_path / "kick.wav", np.random.default_rng(0).normal(0, 0.1, 999), 22050)
-    async with studio(player, tmp_path / "takes") as s:
-        sentence = await s.client.error("/drumjax/vary", str(tmp_path / "kick.wav"), 0.5, 0)
-        assert "encoder" in sentence
-        assert "no axes" in await s.client.error("/drumjax/generate", 0.5, 0.0, 0.0, 0, 0)
-        await s.client.sample("/drumjax/random", 0, 0)
-
-
-@in_loop
 async def test_nothing_is_written_outside_whatever_a_client_sends(full, tmp_path):
     evil = "../../evil", "/tmp/evil", "..", "\u2215etc", "kick/../../x"
     outside = tmp_path / "outside.wav"
@@ -530,12 +426,12 @@ async def test_a_port_in_use_is_told(full, tmp_path):
     async with studio(full, tmp_path) as s:
         other = OscServer(Engine(full), Takes(tmp_path), s.said.append)
         with pytest.raises(DataError, match=rf"Port {s.server.port} is in use.*--osc_port"):
-            await other.start(HOST, s.server.port)
+            other.start(HOST, s.server.port)
         with pytest.raises(DataError, match=r"192\.0\.2\.1.*--host"):  # RFC 5737: nobody's
-            await other.start("192.0.2.1", 0)
+            other.start("192.0.2.1", 0)
         for port in (-1, 70000):
             with pytest.raises(DataError, match=rf"no port {port}; .*--osc_port"):
-                await other.start(HOST, port)
+                other.start(HOST, port)
         other.stop()
         await s.client.silence()
 
@@ -551,7 +447,7 @@ async def test_ipv6(full, tmp_path):
         pytest.skip("this machine has no IPv6 loopback")
     client.setblocking(False)
     server = OscServer(Engine(full), Takes(tmp_path), print)
-    port = await server.start("::1", 0)
+    port = server.start("::1", 0)
     client.sendto(encode("/drumjax/ping", client.getsockname()[1]), ("::1", port))
     loop = asyncio.get_running_loop()
     answer = await asyncio.wait_for(loop.sock_recv(client, 1000), WAIT)

@@ -4,7 +4,7 @@ import errno
 import io
 import json
 import zipfile
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 from playing import files
@@ -52,6 +52,14 @@ def test_nothing_is_replaced_or_written_through(studio, library, tmp_path):
     assert paths == [str(library / name) for name in ("s_4.wav", "s_5.wav", "my_kit_4")]
     assert (library / "s.wav").read_text() == "mine"
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["there"]
+
+
+@pytest.mark.parametrize("name", ["CON", "nul", "Com1", "LPT9", "aux", "console", "com"])
+def test_no_name_is_that_of_a_device_on_windows(tmp_path, name):
+    """Oracle: pathlib's rule of what such names are."""
+    path = saves.save_wav(tmp_path, name, b"")
+    assert not PureWindowsPath(path.name).is_reserved()
+    assert name.lower() in path.name
 
 
 def test_a_library_that_is_no_folder(studio, library):

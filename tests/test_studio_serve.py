@@ -1,17 +1,22 @@
 """`drumjax serve` as a process: it says where it listens, plays, and ends when it is told to."""
 
+import asyncio
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
 from pythonosc.osc_packet import OscPacket
 
 from drumjax.__main__ import main
+from drumjax.play.instrument import load_instrument
+from drumjax.play.runtime import Player
 from drumjax.studio.osc_messages import encode
+from drumjax.studio.server import Doors, serve
 
 WAIT = 120  # seconds, of a busy machine
 
@@ -71,6 +76,73 @@ def test_both_doors_open_and_a_signal_ends_the_server(served, tmp_path, end):
     out, err = process.communicate(timeout=WAIT)
     assert (process.returncode, err) == (0, "")
     assert out.endswith("ended\n")
+
+
+class Told(Player):
+    """A player that notes what it warms up, and may fail."""
+
+    def __init__(self, instrument, fails=False):
+        super().__init__(instrument)
+        self.fails, self.calls = fails, []
+
+    def warm_up(self, *args, **kwargs):
+        if self.fails:
+            raise ZeroDivisionError("x")
+
+    def encode(self, audio, category, refine=0):
+        self.calls.append(refine > 0)
+        return super().encode(audio, category, refine)
+
+
+def run_until(tmp_path, player, is_over, opened=lambda _: None):
+    """Serve in this process until is_over(lines that were said); returns these lines."""
+
+    async def run():
+        lines = []
+        doors = Doors("127.0.0.1", 0, 0, tmp_path / "takes", tmp_path / "library")
+        serving = asyncio.create_task(serve(player, doors, lines.append, opened))
+        async with asyncio.timeout(WAIT):
+            while not is_over(lines):
+                assert not serving.done()
+                await asyncio.sleep(0.01)
+        serving.cancel()
+        await asyncio.wait([serving])
+        assert serving.cancelled()
+        return lines
+
+    return asyncio.run(run())
+
+
+def test_a_browser_that_waits_for_its_user_holds_nothing_up(instruments, tmp_path):
+    """A browser in a terminal, such as w3m: it reads the page, and ends when its user does."""
+    read, gate = threading.Event(), threading.Event()
+
+    def browse(address):
+        with urllib.request.urlopen(address, timeout=WAIT) as response:
+            assert response.status == 200
+        read.set()
+        gate.wait(WAIT)
+
+    player = Told(load_instrument(instruments / "full.safetensors"))
+    run_until(tmp_path, player, lambda _: read.is_set(), browse)
+    gate.set()
+
+
+def test_the_encoder_is_warmed_up_where_there_is_one(instruments, tmp_path):
+    full, mute = (
+        Told(load_instrument(instruments / f"{name}.safetensors")) for name in ("full", "mute")
+    )
+    run_until(tmp_path, full, lambda _: len(full.calls) == 2)
+    assert full.calls == [False, True]  # alone, and refined
+    lines = run_until(tmp_path, mute, lambda _: True)
+    assert mute.calls == []
+    assert not any("failed" in line for line in lines)
+
+
+def test_a_warm_up_that_fails_is_told_and_the_server_lives(instruments, tmp_path):
+    player = Told(load_instrument(instruments / "full.safetensors"), fails=True)
+    lines = run_until(tmp_path, player, lambda lines: "ZeroDivisionError: x" in str(lines))
+    assert sum("warm-up failed" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize(("kind", "flag"), [("STREAM", "port"), ("DGRAM", "osc_port")])

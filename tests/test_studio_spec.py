@@ -135,6 +135,21 @@ def test_what_cannot_be_used_is_refused_in_words(instrument, values, says):
         read_spec(values, instrument)
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ["x" * 10] * 9999,
+        {"x" * 9999: 1},
+        dict.fromkeys(map(str, range(999))),
+        {"pitch": "x" * 9999},
+    ],
+)
+def test_a_wrong_shape_is_not_echoed_whole(instrument, shape):
+    with pytest.raises(ConfigError) as refused:
+        read_spec({"category": instrument.categories[0], "shape": shape}, instrument)
+    assert len(str(refused.value)) < 200
+
+
 def test_without_controls_the_mean_still_sounds():
     bare = tiny_instrument()
     spec = Spec(bare.categories[0])

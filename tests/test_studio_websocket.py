@@ -216,7 +216,7 @@ class _Prompt:
     def __init__(self, player):
         self.player = player
 
-    async def newest(self, client, work):
+    async def newest(self, client, work, channel):
         return work(self.player)
 
 
@@ -234,7 +234,7 @@ def test_an_answer_never_replaces_one_to_a_later_request(studio):
     """The first request's sound is made only when the second's error waits to be sent."""
 
     class Slow(_Prompt):
-        async def newest(self, client, work):
+        async def newest(self, client, work, channel):
             await asyncio.sleep(0.02)
             return work(self.player)
 
@@ -246,8 +246,8 @@ def test_an_answer_never_replaces_one_to_a_later_request(studio):
 
 def test_superseded_requests_and_mistakes_of_ours(studio):
     class Broken(_Prompt):
-        async def newest(self, client, work):
-            raise (Superseded() if client[1] == "old" else ZeroDivisionError("x\ny"))
+        async def newest(self, client, work, channel):
+            raise (Superseded() if channel == "old" else ZeroDivisionError("x\ny"))
 
     lines = []
     client = _Deaf([request(1, SPEC, channel="old"), request(2, SPEC, channel="bad")])

@@ -1,7 +1,8 @@
-"""Names of sounds that can stand in the names of files."""
+"""Names of sounds that can stand in the names of files, and strangers' words in sentences."""
 
 import re
 import unicodedata
+from typing import Any
 
 
 def file_word(text: str, longest: int) -> str:
@@ -19,3 +20,9 @@ def is_name(text: object, longest: int) -> bool:
     if not isinstance(text, str) or not 1 <= len(text) <= longest:
         return False
     return re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 _-]*[A-Za-z0-9_-])?", text) is not None
+
+
+def brief(value: Any) -> str:
+    """A stranger's value as text that can be printed, cut where it is long."""
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,7 +1,7 @@
 """A flood of datagrams: `python -m drumjax.benchmarks.flood PORT KIND SOCKETS RATE SECONDS`.
 
-KIND is generate, malformed, random (bytes) or mixed; the sockets take turns at RATE datagrams a
-second. Prints how many were sent.
+KIND is generate, malformed, random (bytes), bundles (the largest there are) or mixed; the sockets
+take turns at RATE datagrams a second. Prints how many were sent.
 """
 
 import contextlib
@@ -14,8 +14,6 @@ from collections.abc import Iterator
 
 from drumjax.studio.osc_messages import encode
 
-KINDS = ("generate", "malformed", "random", "mixed")
-
 _MOST = 500  # datagrams in a row
 _BREATH = 0.0005  # seconds
 
@@ -27,6 +25,8 @@ def datagrams(kind: str) -> Iterator[bytes]:
         "malformed": [encode("/drumjax/generate", 7.0 + i, "x", 0.1, i % 3, 0) for i in range(64)],
         "random": [os.urandom(8 + 2 * i) for i in range(64)],
     }
+    elements = b"".join(len(m).to_bytes(4, "big") + m for m in made["generate"][:32])
+    made["bundles"] = [b"#bundle\0" + i.to_bytes(8, "big") + elements for i in range(64)]
     made["mixed"] = [x for kinds in zip(*made.values(), strict=True) for x in kinds]
     return itertools.cycle(made[kind])
 

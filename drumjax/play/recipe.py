@@ -1,23 +1,25 @@
 """Recipes: JSON documents that make the same sounds again, bit for bit, from the same instrument.
 
 A document holds the instrument's identity, the output's form and, for each sound, its name,
-category, code z and shape. How a sound came to be ("origin") is told in words and never read back.
+category, code z and shape. How a sound came to be ("origin") is told in words, and makes no sound.
 """
 
 import dataclasses
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from drumjax.audio.names import is_name
+from drumjax.audio.names import brief, is_name
 from drumjax.audio.resample import convert
 from drumjax.errors import ConfigError, DataError, InstrumentError
 from drumjax.play.controls import FURTHEST
 from drumjax.play.instrument import Instrument
+from drumjax.play.meta import check_plain
 from drumjax.play.runtime import Player
 from drumjax.play.shape import Shape, apply
 
@@ -27,6 +29,10 @@ BITS = (16, 24, 32)  # 32 is float
 
 _NUMBERS = re.compile(r"\[\n *-?\d[^\[\]]*\]")  # a list of numbers as JSON prints it
 _LONGEST = 48  # signs of a sound's name
+_PARSING: dict[type[Exception], str] = {
+    UnicodeDecodeError: "it is no text",
+    RecursionError: "it is nested too deeply",
+}
 _LEAST = 1e-6  # share of a hybrid's category
 
 Category = str | Mapping[str, float]
@@ -51,9 +57,11 @@ class Output:
         ):
             if type(value) is not int or value not in known:
                 listed = ", ".join(map(str, known))
-                raise ConfigError(f"A {what} of {value!a} is not written; choose one of {listed}.")
+                raise ConfigError(
+                    f"A {what} of {brief(value)} is not written; choose one of {listed}."
+                )
         if not isinstance(self.plain, bool):
-            raise ConfigError(f"plain is {self.plain!a}; choose true or false.")
+            raise ConfigError(f"plain is {brief(self.plain)}; choose true or false.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no single truth of being equal
@@ -196,7 +204,7 @@ def read(document: Any, source: str) -> Recipe:
         raise DataError(f"{source} was made by a newer drumjax; update this one.")
     try:
         if type(schema) is not int or schema < 1:
-            raise ValueError(f"its schema is {schema!a}")
+            raise ValueError(f"its schema is {brief(schema)}")
         return _recipe(values)
     except (ConfigError, KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
@@ -250,8 +258,8 @@ def check_instrument(recipe: Recipe, instrument: Instrument, source: str, any_on
         shares = [sound.category] if isinstance(sound.category, str) else sound.category
         if unknown := [name for name in shares if name not in known]:
             raise DataError(
-                f"{source}: {sound.name} is of the category {unknown[0]!a}, which the instrument "
-                f"does not know; it knows {', '.join(known)}."
+                f"{source}: {sound.name} is of the category {brief(unknown[0])}, which the "
+                f"instrument does not know; it knows {', '.join(known)}."
             )
         if len(sound.z) != instrument.latents:
             raise DataError(
@@ -279,9 +287,11 @@ def _parse(document: Any, source: str) -> Any:
 
     try:
         text = document if isinstance(document, str | bytes) else json.dumps(document)
-        return json.loads(text, parse_constant=refuse, parse_float=finite)
+        values = json.loads(text, parse_constant=refuse, parse_float=finite)
+        check_plain(values)
+        return values
     except (ValueError, RecursionError) as error:
-        reason = "it is no text" if isinstance(error, UnicodeDecodeError) else error
+        reason = _PARSING.get(type(error), error)
         raise DataError(
             f"{source} is no recipe, or a damaged one ({reason}); give a recipe, or a WAV that "
             "holds one."
@@ -294,13 +304,13 @@ def _recipe(values: Mapping[str, Any]) -> Recipe:
         raise ValueError("instrument, output and extra must be tables")
     known = [field.name for field in dataclasses.fields(Output)]
     if unknown := [key for key in form if key not in known]:
-        raise ValueError(f"its output has no {unknown[0]!a}, but {', '.join(known)}")
+        raise ValueError(f"its output has no {brief(unknown[0])}, but {', '.join(known)}")
     if not isinstance(values["sounds"], list) or not values["sounds"]:
         raise ValueError("it holds no sounds")
     sounds = tuple(_sound(entry) for entry in values["sounds"])
-    files = [sound.file_name.lower() for sound in sounds]
-    if len(set(files)) < len(files):
-        raise ValueError(f"two sounds would be written to {max(files, key=files.count)}")
+    (file, count), *_ = Counter(sound.file_name.lower() for sound in sounds).most_common(1)
+    if count > 1:
+        raise ValueError(f"two sounds would be written to {file}")
     return Recipe(instrument, sounds, Output(**form), extra)
 
 
@@ -331,12 +341,6 @@ def check_name(name: Any) -> None:
             f"A sound cannot be called {brief(name)}; use 1 to {_LONGEST} letters, digits, "
             "spaces, - and _."
         )
-
-
-def brief(value: Any) -> str:
-    """A stranger's value as text that can be printed, cut where it is long."""
-    text = ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _number(value: Any, name: str) -> float:

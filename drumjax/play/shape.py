@@ -9,6 +9,7 @@ import numpy as np
 
 from drumjax.audio.envelope import fade_in, fade_out, rms_envelope
 from drumjax.audio.levels import peak_safe, sounding
+from drumjax.audio.names import brief
 from drumjax.audio.resample import resample_exactly
 from drumjax.errors import ConfigError
 
@@ -60,11 +61,11 @@ class Shape:
             is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
             if not (is_number and low <= float(value) <= high):
                 raise ConfigError(
-                    f"{name} is {value!a}; choose a number from {low:g} to {high:g} ({unit})."
+                    f"{name} is {brief(value)}; choose a number from {low:g} to {high:g} ({unit})."
                 )
             object.__setattr__(self, name, float(value))
         if not isinstance(self.reverse, bool):
-            raise ConfigError(f"reverse is {self.reverse!a}; choose true or false.")
+            raise ConfigError(f"reverse is {brief(self.reverse)}; choose true or false.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Shape":
@@ -75,11 +76,11 @@ class Shape:
         """
         known = [field.name for field in dataclasses.fields(cls)]
         if not isinstance(values, Mapping):
-            raise ConfigError(f"A shape is a table of {', '.join(known)}, not {values!a}.")
-        unknown = [ascii(key) for key in values if key not in known]
+            raise ConfigError(f"A shape is a table of {', '.join(known)}, not {brief(values)}.")
+        unknown = [key for key in values if key not in known]
         if unknown:
             raise ConfigError(
-                f"A shape has no {', '.join(unknown)}; what it knows is {', '.join(known)}."
+                f"A shape has no {brief(unknown[0])}; what it knows is {', '.join(known)}."
             )
         return cls(**values)
 

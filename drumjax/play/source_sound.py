@@ -1,6 +1,6 @@
 """A user's own sound, made what the encoder takes, and the category it is most like."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -121,24 +121,35 @@ def encode_source(
       InstrumentError: there is no encoder.
       ConfigError: an unknown category, or a sound of the wrong length.
     """
+    steps = encoding(player, audio, asked, named, each)
+    return next(found for found in steps if found is not None)
+
+
+def encoding(
+    player: Player,
+    audio: np.ndarray,
+    asked: Category | None = None,
+    named: str | None = None,
+    each: Callable[[Sequence[str]], Iterable[str]] = iter,
+) -> Iterator[Encoded | None]:
+    """`encode_source` step by step: None after each category that was tried, then what is found."""
     if asked is not None:
         category, how = asked, "as you say"
     elif named is not None and named in player.categories:
         category, how = named, "by its name"
     else:
-        category, how = _nearest(player, audio, each)
+        errors = {}
+        for name in each(player.categories):
+            errors[name] = error_of(player, audio, player.encode(audio, name), name)
+            yield None
+        category, how = _nearest(errors)
     weights = weights_of(category, player.categories)
     z = player.encode(audio, weights, refine=STEPS)
-    return Encoded(z, category, how, error_of(player, audio, z, weights))
+    yield Encoded(z, category, how, error_of(player, audio, z, weights))
 
 
-def _nearest(
-    player: Player, audio: np.ndarray, each: Callable[[Sequence[str]], Iterable[str]]
-) -> tuple[str, str]:
+def _nearest(errors: Mapping[str, float]) -> tuple[str, str]:
     """The category under which a sound comes back the nearest, and how near others come."""
-    errors = {}
-    for name in each(player.categories):
-        errors[name] = error_of(player, audio, player.encode(audio, name), name)
     order = sorted(errors, key=errors.__getitem__)
     next_ones = ", ".join(f"{name} {errors[name]:.2f}" for name in order[1:3])
     return order[0], f"(it comes back nearest as that; then {next_ones})"

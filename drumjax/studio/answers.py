@@ -8,8 +8,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from drumjax.audio.names import brief
 from drumjax.errors import ConfigError, DrumjaxError
-from drumjax.play.recipe import brief
 
 _LONG = 20  # digits; no whole number that means something here has as many
 _FULL = (errno.ENOSPC, errno.EDQUOT)

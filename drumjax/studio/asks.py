@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from drumjax.audio.files import quantise
@@ -9,7 +10,7 @@ from drumjax.audio.levels import sounding
 from drumjax.play import recipe
 from drumjax.play.meta import Mode
 from drumjax.play.runtime import Player
-from drumjax.studio.file_codes import FileCodes
+from drumjax.studio.file_codes import Found
 from drumjax.studio.kits import wav_of
 from drumjax.studio.osc_messages import Arguments
 from drumjax.studio.spec import MOST_RANGE, MOST_SEED, Spec, sound_of
@@ -31,6 +32,11 @@ class Ask(NamedTuple):
     spec: Spec
     path: str | None = None
     category: str | None = None
+
+    @property
+    def file(self) -> tuple[str | None, str | None]:
+        """The path, and what the file is to be taken for."""
+        return self.path, self.category
 
 
 class Take(NamedTuple):
@@ -86,19 +92,33 @@ class TakeMaker:
 
     def __init__(self, takes: Takes, mode: Mode):
         """`mode`: whose axes the alphas move along, see `controls.from_alphas`."""
-        self._takes, self._mode, self._codes = takes, mode, FileCodes()
+        self._takes, self._mode = takes, mode
 
-    def make(self, ask: Ask, player: Player) -> Take:
+    def make(self, ask: Ask, found: Found | None, player: Player) -> Take:
         """A WAV file at 44.1 kHz, 16 bit, with the recipe inside. Belongs to the player's thread.
 
+        An attribute counts from what the varied file already has of it, so that a take that is
+        varied by 0 is the same sound again, and its variations do not move on and on.
+
+        Args:
+          ask: for what; of its attributes, those that are 0 take away what the file has of them.
+          found: what the file holds that is to be varied, if there is one.
+          player: that plays.
+
         Raises:
-          DrumjaxError: a file that is to be varied, or the folder, cannot be used.
+          DataError: the folder cannot be used.
+          ConfigError: the instrument has no axes or attributes, and they are asked for.
         """
-        spec = ask.spec
-        if ask.path is not None:
-            z, category, shape = self._codes.find(player, ask.path, ask.category)
-            spec = dataclasses.replace(spec, z=z, category=category, shape=shape)
-        sound = sound_of(player.instrument, spec, mode=self._mode)
+        spec, there = ask.spec, {}
+        if found:
+            spec = dataclasses.replace(spec, z=found.z, category=found.category, shape=found.shape)
+            there = found.attributes
+        moves = {name: value - there.get(name, 0.0) for name, value in spec.attributes.items()}
+        moves = {name: move for name, move in moves.items() if move}
+        sound = sound_of(
+            player.instrument, dataclasses.replace(spec, attributes=moves), mode=self._mode
+        )
+        sound = _with_attributes(sound, {**there, **spec.attributes})
         samples = recipe.render(player, sound, RATE)
         about = recipe.describe(player.instrument)
         made = recipe.Recipe(about, (sound,), recipe.Output(RATE, BITS))
@@ -107,3 +127,11 @@ class TakeMaker:
         heard = quantise(samples, BITS)
         length = sounding(heard) if heard.any() else 0
         return Take(path.as_posix(), sound.label, 1000.0 * length / RATE)
+
+
+def _with_attributes(sound: recipe.Sound, values: Mapping[str, float]) -> recipe.Sound:
+    """The sound, whose origin tells of all attributes that it has."""
+    origin = {key: value for key, value in sound.origin.items() if key != "attributes"}
+    if held := {name: value for name, value in values.items() if value}:
+        origin["attributes"] = held
+    return dataclasses.replace(sound, origin=origin)

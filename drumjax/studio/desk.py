@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from drumjax import __version__
 from drumjax.export.kit import Pad
 from drumjax.export.profiles import PROFILES
-from drumjax.play.instrument import Instrument, encoder_path
+from drumjax.play.instrument import Instrument
 from drumjax.play.meta import Mode
 from drumjax.play.recipe import Recipe, Sound, describe, render
 from drumjax.play.runtime import Player
@@ -35,7 +35,6 @@ class Desk:
     def __init__(self, engine: Engine, library: Path, mode: Mode, say: Callable[[str], object]):
         """See `http.make_app`."""
         self._engine, self._library, self._mode, self._say = engine, library, mode, say
-        self._turn = asyncio.Lock()  # of what takes much memory
 
     @property
     def _instrument(self) -> Instrument:
@@ -54,7 +53,7 @@ class Desk:
                 "latents": instrument.latents,
                 "categories": list(instrument.categories),
                 "attributes": list(control_names(instrument)),
-                "encoder": _can_encode(instrument),
+                "encoder": sources.can_encode(instrument),
                 "axes": self._mode,
                 "library": str(self._library),
                 "profiles": {p.name: [p.sample_rate, p.bits] for p in PROFILES.values()},
@@ -71,18 +70,19 @@ class Desk:
         category = request.headers.get("x-category")
         if category is not None:
             category = read_category(unquote(category), self._instrument)
-        return told(await sources.encode(request, name, category, self._engine, self._turn))
+        return told(await sources.take(request, name, category, _client(request), self._engine))
 
     async def wav(self, request: Request) -> Response:
         """POST /wav: one sound as a file."""
         order = orders.read_wav(await _json(request), self._instrument)
-        return _download(await self._wav(order), "audio/wav", f"{order.name}.wav")
+        return _download(await self._wav(order, _client(request)), "audio/wav", f"{order.name}.wav")
 
     async def kit(self, request: Request) -> Response:
         """POST /kit: a kit as a zip file."""
         order = orders.read_kit(await _json(request), self._instrument)
-        async with self._turn:
-            content = await asyncio.to_thread(kits.kit_zip, *await self._kit(order))
+        async with self._engine.memory:
+            made = await self._kit(order, _client(request))
+            content = await asyncio.to_thread(kits.kit_zip, *made)
         return _download(content, "application/zip", f"{order.name}.zip")
 
     async def save(self, request: Request) -> Response:
@@ -90,29 +90,29 @@ class Desk:
         values = await _json(request)
         if isinstance(values, dict) and "pads" in values:
             kit = orders.read_kit(values, self._instrument)
-            async with self._turn:
-                made = await self._kit(kit)
+            async with self._engine.memory:
+                made = await self._kit(kit, _client(request))
                 path = await asyncio.to_thread(saves.save_kit, self._library, *made)
         else:
             order = orders.read_wav(values, self._instrument)
-            content = await self._wav(order)
+            content = await self._wav(order, _client(request))
             path = await asyncio.to_thread(saves.save_wav, self._library, order.name, content)
         return told({"path": str(path)})
 
-    async def _wav(self, order: orders.Wav) -> bytes:
+    async def _wav(self, order: orders.Wav, client: Hashable) -> bytes:
         """The file that is asked for."""
 
         def work(player: Player) -> tuple[Sound, np.ndarray]:
             sound = sound_of(player.instrument, order.spec, order.name, self._mode)
             return sound, render(player, sound, order.output.sample_rate)
 
-        sound, samples = await self._engine.each(object(), work)
+        sound, samples = await self._engine.each(client, work)
         recipe = Recipe(describe(self._instrument), (sound,), order.output)
         return kits.wav_of(recipe, sound, samples)
 
-    async def _kit(self, order: orders.Kit) -> tuple[Recipe, list[Pad]]:
+    async def _kit(self, order: orders.Kit, client: Hashable) -> tuple[Recipe, list[Pad]]:
         """The kit that is asked for, pad by pad, so that others are served between."""
-        each = functools.partial(self._engine.each, object())
+        each = functools.partial(self._engine.each, client)
         sounds = [await each(functools.partial(self._sound, pad)) for pad in order.pads]
         extra = {"command": "kit", "name": order.name, "formats": list(order.formats)}
         about = describe(self._instrument)
@@ -131,10 +131,9 @@ async def _json(request: Request) -> Any:
     return read_json(await body(request, _LARGEST))
 
 
-def _can_encode(instrument: Instrument) -> bool:
-    """Whether sounds of one's own can be read: the encoder is loaded, or lies beside."""
-    path = instrument.path
-    return instrument.has_encoder or (path is not None and encoder_path(path).is_file())
+def _client(request: Request) -> Hashable:
+    """Of the engine: all that one host asks for in requests takes turns."""
+    return "http", request.client.host if request.client else ""
 
 
 def _download(content: bytes, kind: str, name: str) -> Response:

@@ -1,7 +1,6 @@
 """One player, and the one thread that plays it for all who ask."""
 
 import asyncio
-import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,8 @@ from drumjax.play.runtime import Player
 T = TypeVar("T")
 Work = Callable[[Player], T]
 
-MOST_WAITING = 256  # requests; each is one client's, or one of those that a client has queued
+MOST_CLIENTS = 256  # that wait
+MOST_WAITING = 64  # requests of one client
 
 
 class Superseded(Exception):
@@ -26,62 +26,74 @@ class _Waiting(NamedTuple):
 
 
 class Engine:
-    """Renders for many clients, one request at a time; of a client's waiting ones, the newest.
+    """Renders for many clients, one request at a time; of a channel's waiting ones, the newest.
 
     All methods belong to the event loop's thread; the work runs on a thread of its own. Clients
-    are served in turn: whoever asks most often has no more of the engine than the others.
+    are served in turn, one request each: whoever asks most often, or has the most channels, has no
+    more of the engine than the others.
 
     Attributes:
       player: what the work is given.
       done: requests that were worked on.
       superseded: requests that a newer one took the place of.
       busy: whether one is being worked on.
+      memory: held by whatever takes much memory outside of this thread, such as reading a file.
     """
 
     def __init__(self, player: Player):
         self.player = player
         self.done = self.superseded = 0
         self.busy = False
-        self._waiting: OrderedDict[Hashable, _Waiting] = OrderedDict()
-        self._numbers = itertools.count()
+        self.memory = asyncio.Lock()
+        self._waiting: OrderedDict[Hashable, OrderedDict[Hashable, _Waiting]] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, "drumjax-render")
         self._closed = False
 
-    async def newest(self, client: Hashable, work: Work[T]) -> T:
-        """What `work` makes of the player; a request of the client that still waits is dropped.
+    async def newest(self, client: Hashable, work: Work[T], channel: Hashable = None) -> T:
+        """What `work` makes of the player; one that still waits in the client's channel is dropped.
 
         Raises:
-          Superseded: a newer request of the client came before this one's turn.
-          ConfigError: too many clients are waiting.
+          Superseded: a newer request of the channel came before this one's turn.
+          ConfigError: too many clients are waiting, or too many requests of this one.
           Whatever the work raises.
         """
-        return await self._queued((client,), work)
+        return await self._queued(client, (channel,), work)
 
     async def each(self, client: Hashable, work: Work[T]) -> T:
         """As `newest`, but all of a client's requests are worked on.
 
         Raises:
-          ConfigError: too many requests are waiting.
+          ConfigError: too many clients are waiting, or too many requests of this one.
           Whatever the work raises.
         """
-        return await self._queued((client, next(self._numbers)), work)
+        return await self._queued(client, object(), work)
 
-    async def _queued(self, key: Hashable, work: Work[T]) -> T:
+    async def _queued(self, client: Hashable, key: Hashable, work: Work[T]) -> T:
         if self._closed:
             raise ConfigError("The server is ending; start it again.")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        before = self._waiting.get(key)
-        if before is None and len(self._waiting) >= MOST_WAITING:
+        mine = self._waiting.get(client, OrderedDict())
+        before = mine.get(key)
+        if before is None and len(mine) >= MOST_WAITING:
             raise ConfigError(f"{MOST_WAITING} requests are waiting; ask again in a moment.")
-        self._waiting[key] = _Waiting(work, future)  # in the earlier one's place in the queue
+        if not mine and len(self._waiting) >= MOST_CLIENTS:
+            raise ConfigError(f"{MOST_CLIENTS} clients are waiting; ask again in a moment.")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        mine[key] = _Waiting(work, future)  # in the earlier one's place in the queue
+        self._waiting[client] = mine
         if before is not None:
             self._drop(before)
         self._start_next()
         try:
             return await future
         finally:
-            if key in self._waiting and self._waiting[key].future is future:  # the caller gave up
-                del self._waiting[key]
+            self._forget(client, key, future)  # if it still waits, the caller gave up
+
+    def _forget(self, client: Hashable, key: Hashable, future: "asyncio.Future[Any]") -> None:
+        mine = self._waiting.get(client)
+        if mine and key in mine and mine[key].future is future:
+            del mine[key]
+            if not mine:
+                del self._waiting[client]
 
     def _drop(self, waiting: _Waiting) -> None:
         if not waiting.future.done():
@@ -91,7 +103,10 @@ class Engine:
     def _start_next(self) -> None:
         if self.busy or not self._waiting:
             return
-        _, (work, future) = self._waiting.popitem(last=False)
+        client, mine = self._waiting.popitem(last=False)
+        _, (work, future) = mine.popitem(last=False)
+        if mine:
+            self._waiting[client] = mine  # behind the others
         self.busy = True
         running = asyncio.get_running_loop().run_in_executor(self._thread, work, self.player)
         running.add_done_callback(lambda ended: self._finish(ended, future))
@@ -111,5 +126,6 @@ class Engine:
         """Drop what waits, and wait for what is being rendered."""
         self._closed = True
         while self._waiting:
-            self._drop(self._waiting.popitem(last=False)[1])
+            for waiting in self._waiting.popitem(last=False)[1].values():
+                self._drop(waiting)
         await asyncio.to_thread(self._thread.shutdown)

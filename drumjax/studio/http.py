@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from drumjax.errors import DataError, DrumjaxError
 from drumjax.play.meta import Mode
@@ -27,6 +28,7 @@ from drumjax.studio.guard import Guard, own_hosts
 _LARGEST_MESSAGE = 256 * 2**10  # bytes, over a WebSocket
 _MOST_CONNECTIONS = 256
 _PATIENCE = 2  # seconds that requests have to end in when the server does
+_SILENT = 10.0  # seconds that a connection may be open without a word; browsers open some ahead
 
 
 def make_app(
@@ -138,10 +140,21 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Protocol(H11Protocol):
+    """Closes connections that say nothing, which else would shut others out."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first bytes as long as for those of a next request, and a while more."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            _SILENT, self.timeout_keep_alive_handler
+        )
+
+
 def _config(app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=_Protocol,
         ws="websockets-sansio",
         ws_max_size=_LARGEST_MESSAGE,
         ws_per_message_deflate=False,  # takes longer than the bytes do on loopback

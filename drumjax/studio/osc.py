@@ -6,18 +6,22 @@ import functools
 import threading
 import traceback
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from pathlib import Path
 from typing import Any
 
 from drumjax import __version__
+from drumjax.audio.names import brief
 from drumjax.errors import ConfigError, DrumjaxError
 from drumjax.play import recipe
 from drumjax.play.meta import Mode
 from drumjax.play.runtime import Player
 from drumjax.studio.asks import Ask, Take, TakeMaker, read_generate, read_random, read_vary
 from drumjax.studio.engine import Engine, Superseded
+from drumjax.studio.file_codes import FileCodes, Found
 from drumjax.studio.limits import Bucket, Summary
 from drumjax.studio.osc_messages import (
+    REPLY_PORTS,
     Arguments,
     Unreadable,
     decode,
@@ -25,7 +29,7 @@ from drumjax.studio.osc_messages import (
     split,
     whole,
 )
-from drumjax.studio.osc_socket import Address, DatagramSocket
+from drumjax.studio.osc_socket import Address, DatagramSocket, is_loopback
 from drumjax.studio.spec import MOST_ATTRIBUTE, control_names
 from drumjax.studio.takes import Takes
 
@@ -75,6 +79,7 @@ class OscServer:
         self.port = 0
         self.counters: Counter[str] = Counter()
         self._engine, self._maker, self._say = engine, TakeMaker(takes, mode), say
+        self._files, self._folder = FileCodes(engine), takes.folder
         self._instrument = engine.player.instrument
         recipe.describe(self._instrument)  # its hash takes a while, but only once
         self._clients: OrderedDict[Address, _Client] = OrderedDict()
@@ -83,18 +88,17 @@ class OscServer:
         self._socket: DatagramSocket | None = None
         self._errors, self._facts = Bucket(_ERRORS), Bucket(_FACTS)
         self._unread = Summary(say, "could not be read")
-        # Where each request's reply port stands, and what answers it.
-        self._requests: dict[str, tuple[int, Callable[[Arguments, Address], object]]] = {
-            "/drumjax/generate": (4, functools.partial(self._sound, read_generate)),
-            "/drumjax/random": (1, functools.partial(self._sound, read_random)),
-            "/drumjax/vary": (2, functools.partial(self._sound, read_vary)),
-            "/drumjax/attribute": (2, self._attribute),
-            "/drumjax/categories": (0, self._categories),
-            "/drumjax/instrument": (0, self._describe),
-            "/drumjax/ping": (0, self._ping),
+        self._requests: dict[str, Callable[[Arguments, Address], object]] = {
+            "/drumjax/generate": functools.partial(self._sound, read_generate),
+            "/drumjax/random": functools.partial(self._sound, read_random),
+            "/drumjax/vary": self._vary,
+            "/drumjax/attribute": self._attribute,
+            "/drumjax/categories": self._categories,
+            "/drumjax/instrument": self._describe,
+            "/drumjax/ping": self._ping,
         }
 
-    async def start(self, host: str, port: int) -> int:
+    def start(self, host: str, port: int) -> int:
         """Listen on an address of this machine; returns the port, which differs where it was 0.
 
         Raises:
@@ -130,8 +134,10 @@ class OscServer:
         to = source
         try:
             address, values = decode(message)
-            place, answer = self._request(address)
-            to = self._reply_address(address, values, place, source)
+            if address not in self._requests:
+                raise Unreadable(f"{brief(address)} is no request")
+            to = self._reply_address(address, values, source)
+            answer = self._requests[address]
             answer(Arguments(address, values, self._instrument), to)
         except Unreadable as error:
             self._drop(str(error))
@@ -141,14 +147,8 @@ class OscServer:
             return True
         return False
 
-    def _request(self, address: str) -> tuple[int, Callable[[Arguments, Address], object]]:
-        if address not in self._requests:
-            raise Unreadable(f"{recipe.brief(address)} is no request")
-        return self._requests[address]
-
-    def _reply_address(
-        self, address: str, values: list[Any], place: int, source: Address
-    ) -> Address:
+    def _reply_address(self, address: str, values: list[Any], source: Address) -> Address:
+        place = REPLY_PORTS[address]
         port = whole(values[place], 0, 65535) if place < len(values) else None
         if port is None:
             raise Unreadable(f"{address} without a reply port")
@@ -160,12 +160,21 @@ class OscServer:
     def _sound(self, read: Callable[[Arguments], Ask], args: Arguments, to: Address) -> None:
         self._render(to, read(args))
 
+    def _vary(self, args: Arguments, to: Address) -> None:
+        ask = read_vary(args)
+        if not is_loopback(to[0]) and Path(ask.path or "").parent != self._folder:
+            raise ConfigError(
+                f"{brief(ask.path)} is none of the takes; from another machine, send the path of "
+                "one of these."
+            )
+        self._render(to, ask)
+
     def _attribute(self, args: Arguments, to: Address) -> None:
         name = args.text("the attribute")
         known = control_names(self._instrument)
         if name not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"
-            raise ConfigError(f"The instrument has no attribute {recipe.brief(name)}; {has}.")
+            raise ConfigError(f"The instrument has no attribute {brief(name)}; {has}.")
         value = args.number(name, -MOST_ATTRIBUTE, MOST_ATTRIBUTE)
         args.take("a reply port")
         args.end()
@@ -209,7 +218,7 @@ class OscServer:
         """
         client = self._client(to)
         client.last = ask
-        attributes = {name: value for name, value in client.attributes.items() if value}
+        attributes = dict(client.attributes)
         ask = ask._replace(spec=dataclasses.replace(ask.spec, attributes=attributes))
         with self._lock:
             if client.queued:
@@ -220,16 +229,37 @@ class OscServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _make(self, queued: list[Ask], player: Player) -> Take:
-        """Make what is queued; on the player's thread."""
+    async def _made(self, client: Hashable, queued: list[Ask]) -> Take:
+        """Make what is queued, once the file that it varies is read, if there is one."""
+        while True:
+            file = path, category = queued[0].file
+            try:
+                found = await self._files.find(path, category, client) if path is not None else None
+            except DrumjaxError:
+                if queued[0].file == file:
+                    raise
+                continue  # a newer one took its place meanwhile
+            make = functools.partial(self._make, queued, file, found)
+            if take := await self._engine.newest(client, make):
+                return take
+
+    def _make(
+        self,
+        queued: list[Ask],
+        file: tuple[str | None, str | None],
+        found: Found | None,
+        player: Player,
+    ) -> Take | None:
+        """Make what is queued; on the player's thread. None if that is now of another file."""
         with self._lock:
+            if queued[0].file != file:
+                return None
             ask = queued.pop()
-        return self._maker.make(ask, player)
+        return self._maker.make(ask, found, player)
 
     async def _answer(self, to: Address, queued: list[Ask]) -> None:
         try:
-            work = functools.partial(self._make, queued)
-            answer = await self._engine.newest(("osc", *to), work)
+            answer = await self._made(("osc", *to), queued)
         except Superseded:
             return
         except DrumjaxError as error:

@@ -11,18 +11,32 @@ from typing import Any
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
+from drumjax.audio.names import brief
 from drumjax.errors import ConfigError
 from drumjax.play.instrument import Instrument
-from drumjax.play.recipe import brief
 
 LARGEST = 8192  # bytes of a datagram; a path of 4,096 and all else fit in
 LONGEST_PATH = 4096  # bytes
 MOST_MESSAGES = 32  # of a bundle, with those inside it
 
+# Where each request's reply port stands among its arguments.
+REPLY_PORTS = {
+    "/drumjax/generate": 4,
+    "/drumjax/random": 1,
+    "/drumjax/vary": 2,
+    "/drumjax/attribute": 2,
+    "/drumjax/categories": 0,
+    "/drumjax/instrument": 0,
+    "/drumjax/ping": 0,
+}
+
 _BUNDLE = b"#bundle\0"
 _MOST_NESTED = 8  # bundles in bundles
 _MOST_ARGUMENTS = 16  # no request has half as many
 _TAGS = frozenset(b"ifhdsbTFN[]")  # the codec would log a line for each it does not know
+_SIZES = {ord("i"): 4, ord("f"): 4, ord("h"): 8, ord("d"): 8}  # bytes of an argument
+_PLACES = {address.encode(): place for address, place in REPLY_PORTS.items()}
+_ATTRIBUTE = b"/drumjax/attribute"
 
 
 class Unreadable(Exception):
@@ -72,6 +86,35 @@ def decode(message: bytes) -> tuple[str, list[Any]]:
         return read.address, read.params
     except Exception as error:  # the codec lets many kinds through, such as of broken UTF-8
         raise Unreadable("a damaged message") from error
+
+
+def kind(datagram: bytes) -> tuple[bytes, bytes]:
+    """What the newest of a burst's datagrams takes the place of, told at a glance.
+
+    Of a kind are the requests to one OSC address with one reply port and, where it is an
+    attribute's, of one name. A bundle is of a kind with its like alone.
+    """
+    end = datagram.find(b"\0")
+    address = datagram[: max(0, end)]
+    if address == b"#bundle":
+        return datagram, b""
+    if address == _ATTRIBUTE:
+        return datagram[:-8], datagram[-4:]  # all but the value
+    place = _PLACES.get(address)
+    return address, b"" if place is None else _argument(datagram, end // 4 * 4 + 4, place)
+
+
+def _argument(message: bytes, tags_at: int, place: int) -> bytes:
+    """The bytes of a number among a message's arguments; none where it is not to be found."""
+    tags = message[tags_at + 1 : message.find(b"\0", tags_at)]
+    at = (tags_at + len(tags) + 5) // 4 * 4
+    for tag in tags[:place]:
+        if tag == ord("s"):
+            at = message.find(b"\0", at) // 4 * 4 + 4
+        else:
+            at += _SIZES.get(tag, 0)
+    size = _SIZES.get(tags[place], 0) if place < len(tags) else 0
+    return message[at : at + size]
 
 
 def encode(address: str, *values: str | int | float) -> bytes:

@@ -8,6 +8,7 @@ looked at first.
 
 import asyncio
 import errno
+import ipaddress
 import socket
 import time
 from collections import Counter, OrderedDict, deque
@@ -15,18 +16,17 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from drumjax.errors import DataError
-from drumjax.studio.osc_messages import LARGEST
+from drumjax.studio.osc_messages import LARGEST, kind
 
 Address = tuple  # (host, port), of IPv6 with two more numbers
 
 _DRAINED = 1000  # datagrams read at once
-_BURST = 8  # from one address at once: beyond that, only the newest of a kind counts
+_BURST = 8  # from one address at once: beyond that, only the newest of a `kind` counts
 _KINDS = 32  # of a burst
 _HANDLED = 64  # datagrams handled at once
 _PAUSE, _LONGEST_PAUSE = 0.001, 0.004  # seconds from one look to the next, if much comes
 _KNOWN = 256  # addresses that are looked at before strangers
 _BUFFERS = (2**22, 2**20, 2**18)  # bytes of the kernel's buffer: the first that it agrees to
-_PER_ATTRIBUTE = b"/drumjax/attribute\0"
 
 
 class DatagramSocket:
@@ -123,20 +123,24 @@ class DatagramSocket:
 
 
 def newest(datagrams: deque[bytes]) -> list[bytes]:
-    """All datagrams of an address, or, of a burst, the newest of each kind, `_KINDS` at most.
-
-    Of a kind are those to one OSC address and, where it is an attribute's, of one name.
-    """
+    """All datagrams of an address, or, of a burst, the newest of each kind, `_KINDS` at most."""
     if len(datagrams) <= _BURST:
         return list(datagrams)
-    kinds: dict[bytes, bytes] = {}
+    kinds: dict[tuple[bytes, bytes], bytes] = {}
     for datagram in datagrams:
-        kind = datagram[: max(0, datagram.find(b"\0"))]
-        if datagram.startswith(_PER_ATTRIBUTE):
-            kind = datagram[:-8]  # all but the value and the reply port
-        kinds.pop(kind, None)
-        kinds[kind] = datagram
+        key = kind(datagram)
+        kinds.pop(key, None)
+        kinds[key] = datagram
     return list(kinds.values())[-_KINDS:]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or the name localhost, is one that only this machine reaches."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _bound(host: str, port: int) -> socket.socket:

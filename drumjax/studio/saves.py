@@ -12,6 +12,9 @@ from drumjax.play.recipe import Recipe
 from drumjax.studio.kits import write_kit
 
 _LONGEST = 60  # signs of a name, without its number
+_DEVICES = frozenset(  # of Windows, whatever suffix follows
+    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))]
+)
 
 
 def save_wav(library: Path, name: str, content: bytes) -> Path:
@@ -55,6 +58,8 @@ def save_kit(library: Path, recipe: Recipe, pads: Sequence[Pad]) -> Path:
 def _in_free_place(library: Path, name: str, suffix: str, make: Callable[[Path], None]) -> Path:
     """Let `make` make the first path of the name that it does not find taken."""
     word = file_word(name, _LONGEST)
+    if word in _DEVICES:
+        word = f"sound_{word}"
     numbers = ("", *(f"_{n}" for n in range(2, 10_000)))
     try:
         library.mkdir(parents=True, exist_ok=True)

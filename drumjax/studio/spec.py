@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from drumjax.audio.names import brief
 from drumjax.errors import ConfigError
 from drumjax.play.controls import FURTHEST, from_alphas, move, names, vary_codes
 from drumjax.play.gaussian import moments
 from drumjax.play.instrument import Instrument
 from drumjax.play.kit import draw
 from drumjax.play.meta import Mode
-from drumjax.play.recipe import Category, Sound, brief, decimal, mixture, weights_of
+from drumjax.play.recipe import Category, Sound, decimal, mixture, weights_of
 from drumjax.play.shape import Shape
 
 MOST_RANGE = 4.0  # standard deviations

@@ -26,7 +26,7 @@ _MOST_ID = 2**32 - 1
 class Conversation:
     """One connection. Of each channel the newest request is answered, whatever else waits.
 
-    A client that does not read makes nothing grow: of each channel, one answer waits for it.
+    However much a client asks without reading, of each channel one answer waits for it.
     """
 
     def __init__(self, socket: WebSocket, engine: Engine, mode: Mode, say: Callable[[str], object]):
@@ -89,7 +89,7 @@ class Conversation:
             return packed(number, player.sample_rate, render(player, sound, player.sample_rate))
 
         try:
-            made = await self._engine.newest((id(self), channel), work)
+            made = await self._engine.newest(self, work, channel)
         except Superseded:
             return
         except DrumjaxError as error:
