@@ -13,10 +13,12 @@ AUDIO_SUFFIXES = (".wav", ".aif", ".aiff", ".flac", ".ogg", ".mp3")
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
 MAX_CHANNELS = 8
 MAX_SECONDS = 60
+MAX_BYTES = 2**30  # a minute of 8 channels of 64 bits at 192 kHz takes 704 MiB
 
 # What libsndfile's log says of a WAV or AIFF file that lost its end.
 _CUT_SHORT = re.compile(r"(?:data|SSND) : (\d+) \(should be (\d+)\)")
 _STREAMED = 2**31 - 1  # recorders that cannot seek back leave a size of at least this
+_UNTOLD = 2**63 - 1  # frames of a FLAC file whose writer could not seek back
 
 _FAINT = 0.1  # of the louder channel's level, -20 dB: a mean below that is no mix of the channels
 
@@ -40,10 +42,11 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
         if not Path(path).is_file():
             raise AudioDecodeError(f"{path} is not there; check the path.", "not there")
         Path(path).open("rb").close()  # libsndfile would not say why it cannot
+        _check_size(path)
         with soundfile.SoundFile(_native(path)) as file:
             _check_header(path, file)
-            samples = file.read(dtype="float32", always_2d=True)  # [n, channels]
             rate, expected = file.samplerate, file.frames
+            samples = _decode(file)  # [n, channels]
     except OSError as error:
         raise AudioDecodeError(
             f"{path} cannot be opened ({error.strerror}); check its name and permissions.",
@@ -55,7 +58,9 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
         ) from error
     if not len(samples):
         raise AudioDecodeError(f"{path} holds no samples; remove it.", "holds no samples")
-    if len(samples) < expected:
+    if len(samples) > MAX_SECONDS * rate:
+        raise _too_long(path, f"more than {MAX_SECONDS}")
+    if len(samples) < expected != _UNTOLD:
         raise AudioDecodeError(f"{path} is cut short; copy it again.", "cut short")
     if not np.isfinite(samples).all():
         raise AudioDecodeError(
@@ -115,10 +120,15 @@ def _native(path: str | Path) -> Any:
 def _mono(samples: np.ndarray) -> np.ndarray:
     """The mean of [n, channels], or the louder channel where the channels cancel: [n]."""
     mean = samples.mean(axis=1, dtype=np.float32)
-    levels = np.sqrt(np.mean(np.square(samples, dtype=np.float64), axis=0))  # [channels]
-    if np.sqrt(np.mean(np.square(mean, dtype=np.float64))) < _FAINT * levels.max():
+    levels = [_level(channel) for channel in samples.T]  # one by one, which takes less memory
+    if _level(mean) < _FAINT * max(levels):
         return samples[:, np.argmax(levels)].copy()
     return mean
+
+
+def _level(samples: np.ndarray) -> float:
+    """Root mean square of [n]."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
 def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
@@ -135,6 +145,15 @@ def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
     return integers.astype(np.int16) if bits == 16 else integers.astype(np.int32) << 8
 
 
+def _check_size(path: str | Path) -> None:
+    """Refuse, before libsndfile looks for an end, a file larger than any sound of that length."""
+    if Path(path).stat().st_size > MAX_BYTES:
+        raise AudioDecodeError(
+            f"{path} is larger than {MAX_BYTES // 2**20} MiB; cut it to {MAX_SECONDS} s.",
+            f"larger than {MAX_BYTES // 2**20} MiB",
+        )
+
+
 def _check_header(path: str | Path, file) -> None:
     """Refuse, before decoding, what the limits rule out or the header shows to be cut short."""
     if not MIN_RATE <= file.samplerate <= MAX_RATE:
@@ -147,13 +166,24 @@ def _check_header(path: str | Path, file) -> None:
             f"{path} has {file.channels} channels; at most {MAX_CHANNELS} are read.",
             f"more than {MAX_CHANNELS} channels",
         )
-    if file.frames > MAX_SECONDS * file.samplerate:
-        raise AudioDecodeError(
-            f"{path} lasts {file.frames / file.samplerate:.0f} s; cut it to {MAX_SECONDS} s.",
-            f"longer than {MAX_SECONDS} s",
-        )
+    if MAX_SECONDS * file.samplerate < file.frames != _UNTOLD:
+        raise _too_long(path, f"{file.frames / file.samplerate:.0f}")
     if _is_cut_short(file.extra_info) or (file.format == "OGG" and not _has_last_page(path)):
         raise AudioDecodeError(f"{path} is cut short; copy it again.", "cut short")
+
+
+def _too_long(path: str | Path, seconds: str) -> AudioDecodeError:
+    return AudioDecodeError(
+        f"{path} lasts {seconds} s; cut it to {MAX_SECONDS} s.", f"longer than {MAX_SECONDS} s"
+    )
+
+
+def _decode(file) -> np.ndarray:
+    """The samples, float32 [n, channels], or one more than the limit of those that are too long."""
+    # soundfile seeks to where it has read to, which AIFF's DWVW and such a FLAC file cannot do.
+    file.seekable = lambda: False
+    most = MAX_SECONDS * file.samplerate + 1
+    return file.read(min(file.frames, most), dtype="float32", always_2d=True)
 
 
 def _is_cut_short(log: str) -> bool:
@@ -170,9 +200,10 @@ def _has_last_page(path: str | Path) -> bool:
 
     RFC 3533, section 6: byte 5 of a page holds flags, byte 26 the number of lengths that follow.
     """
-    data, start, ends = Path(path).read_bytes(), 0, False
-    while data.startswith(b"OggS", start) and start + 26 < len(data):
-        lengths = data[start + 27 : start + 27 + data[start + 26]]
-        ends = bool(data[start + 5] & 4)
-        start += 27 + data[start + 26] + sum(lengths)
-    return ends and start <= len(data)
+    start, ends = 0, False
+    with Path(path).open("rb") as file:
+        while len(head := file.read(27)) == 27 and head.startswith(b"OggS"):
+            ends = bool(head[5] & 4)
+            start += 27 + head[26] + sum(file.read(head[26]))
+            file.seek(start)
+    return ends and start <= Path(path).stat().st_size

@@ -21,6 +21,7 @@ from drumjax.errors import DataError
 
 _PCM, _FLOAT = 1, 3  # wFormatTag
 _LARGEST_LIST = 2**20  # bytes; a longer LIST chunk is none of ours
+_MOST_CHUNKS = 256  # of a file that are looked at; ours has four, and others' have some dozen
 
 
 def wav_bytes(
@@ -84,18 +85,19 @@ def read_recipe(path: str | Path) -> dict[str, Any] | None:
     """
     try:
         with Path(path).open("rb") as file:
-            comments = list(_comments(file))
+            return next(filter(None, map(_as_recipe, _comments(file))), None)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{str(path)!r} cannot be opened ({reason}); check the path.") from error
-    for text in comments:
-        try:
-            recipe = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(recipe, dict):
-            return recipe
-    return None
+
+
+def _as_recipe(text: bytes) -> dict[str, Any] | None:
+    """The table that JSON text holds."""
+    try:
+        recipe = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return recipe if isinstance(recipe, dict) else None
 
 
 def _format_chunks(samples: np.ndarray, rate: int, bits: int) -> list[tuple[bytes, bytes]]:
@@ -150,7 +152,9 @@ def _comments(file: BinaryIO) -> Iterator[bytes]:
     head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"WAVE":
         return
-    while len(start := file.read(8)) == 8:
+    for _ in range(_MOST_CHUNKS):
+        if len(start := file.read(8)) < 8:
+            return
         name, size = struct.unpack("<4sI", start)
         if name == bytes(4):
             return  # nothing but zeros, which a recorder reserved or a crash left

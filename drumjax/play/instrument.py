@@ -328,7 +328,11 @@ def _check(path: Path, check: Callable[[], None]) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Tensors and metadata of one file, checked against its SHA-256."""
+    """Tensors and metadata of one file, checked against its SHA-256.
+
+    No bit of the file is free: the SHA-256 is of what the tensors and the metadata say, safetensors
+    allows no gaps, and the header is refused unless it is written the one way that we write it.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -348,7 +352,9 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         meta = json.loads(header["meta"])
-        damaged = _digest(tensors, meta) != header["sha256"]
+        known = {"format", "schema", "sha256", "meta"} == set(header) and schema > 0
+        as_written = known and (str(schema), json.dumps(meta)) == (header["schema"], header["meta"])
+        damaged = not as_written or _digest(tensors, meta) != header["sha256"]
     except DrumjaxError:
         raise
     except (*_UNREADABLE, SafetensorError) as error:

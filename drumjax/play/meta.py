@@ -1,5 +1,6 @@
 """What an instrument's metadata must say, and which tensors follow from it."""
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Mapping
@@ -8,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from drumjax.audio.mel import MelConfig, mel_filterbank
+from drumjax.audio.names import brief
 from drumjax.nn import compression
 from drumjax.nn.frame_nets import FrameNets, decoder_shapes, encoder_shapes
 
@@ -22,7 +24,9 @@ _MEL = {
     "hop_length": (1, 65_536),
     "n_mels": (1, 4_096),
 }
+_MEL_FIELDS = [field.name for field in dataclasses.fields(MelConfig)]
 _SECONDS = 60
+_DEEPEST = 32  # tables and lists inside one another
 _SPECTRUM = 2**24  # numbers of one spectrogram, or of the mel filters
 Mode = Literal["audible", "paper_category", "paper"]  # of the axes that controls lie along
 MODES: tuple[Mode, ...] = ("audible", "paper_category", "paper")
@@ -42,6 +46,7 @@ def check_meta(meta: Any) -> None:
       ValueError: says what is wrong.
     """
     _need(isinstance(meta, dict), "its metadata are no table")
+    check_plain(meta)
     for key in ("name", "made_by", "precision"):
         good = isinstance(meta.get(key), str) and len(meta[key]) <= 200 and meta[key].isprintable()
         _need(good, f"it has no usable {key}")
@@ -56,7 +61,7 @@ def check_meta(meta: Any) -> None:
     names = meta.get("categories")
     _need(isinstance(names, list) and 0 < len(names) <= 256, "it lists no categories")
     good = all(isinstance(n, str) and _CATEGORY.fullmatch(n) and n != "all" for n in names)
-    _need(good and len(set(names)) == len(names), f"its categories are {names!a}")
+    _need(good and len(set(names)) == len(names), f"its categories are {brief(names)}")
     _check_mel(meta.get("mel"))
     for keys, what in ((MODELS, "models"), (("mcnn", "phase"), "inverters")):
         found = [k for k in keys if k in meta]
@@ -66,29 +71,50 @@ def check_meta(meta: Any) -> None:
     _check_controls(meta.get("controls", {}))
 
 
+def check_plain(value: Any) -> None:
+    """Refuse what JSON text held if it is nested too deeply, or a number of it is not finite.
+
+    Raises:
+      ValueError: says which.
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        _need(all(abs(x) < np.inf for x in level if type(x) is float), "a number is not finite")
+        tables = [x.values() if type(x) is dict else x for x in level if type(x) in (dict, list)]
+        level = [item for table in tables for item in table]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
+
+
 def _need(good: Any, reason: str) -> None:
     if not good:
         raise ValueError(reason)
 
 
 def _whole(value: Any, low: int, high: int, what: str) -> None:
-    _need(type(value) is int and low <= value <= high, f"{what} is {value!a}, not {low} to {high}")
+    good = type(value) is int and low <= value <= high
+    _need(good, f"{what} is {brief(value)}, not {low} to {high}")
 
 
 def _wholes(value: Any, count: tuple[int, int], low: int, high: int, what: str) -> None:
     good = isinstance(value, list) and count[0] <= len(value) <= count[1]
-    _need(good, f"{what} is {value!a}, no list of {count[0]} to {count[1]} numbers")
+    _need(good, f"{what} is {brief(value)}, no list of {count[0]} to {count[1]} numbers")
     for item in value:
         _whole(item, low, high, what)
 
 
 def _check_mel(mel: Any) -> None:
     _need(isinstance(mel, dict), "it has no mel settings")
+    for key in mel:
+        _need(key in _MEL_FIELDS, f"mel has no {brief(key)}")
+    for key, known in (("scale", ("slaney", "htk")), ("norm", ("slaney", None))):
+        _need(mel.get(key, "slaney") in known, f"mel.{key} is {brief(mel.get(key))}")
     for key, bounds in _MEL.items():
         _whole(mel.get(key), *bounds, f"mel.{key}")
     for key in ("f_min", "f_max"):
-        good = mel.get(key) is None or (type(mel[key]) in (int, float) and mel[key] == mel[key])
-        _need(good, f"mel.{key} is {mel.get(key)!a}")
+        good = type(mel.get(key, 0)) in (int, float) or (key == "f_max" and mel[key] is None)
+        _need(good, f"mel.{key} is {brief(mel.get(key))}")
     _need(mel["num_samples"] <= _SECONDS * mel["sample_rate"], f"it lasts more than {_SECONDS} s")
     MelConfig(**mel)  # says the rest
 
@@ -104,7 +130,7 @@ def _check_frame_wae(meta: Any) -> None:
         _whole(c.get(key), 1, 16_384, f"frame_wae.{key}")
     _need(c["blocks"] <= 64, f"frame_wae.blocks is {c['blocks']}")
     power = c.get("power")
-    _need(type(power) in (int, float) and 0.1 <= power <= 1, f"frame_wae.power is {power!a}")
+    _need(type(power) in (int, float) and 0.1 <= power <= 1, f"frame_wae.power is {brief(power)}")
 
 
 def _check_phase(meta: Any) -> None:
@@ -128,7 +154,7 @@ def _check_cwae(meta: Any) -> None:
     for key, low, high in (("kernel", 1, 64), ("stride", 1, 16), ("padding", 0, 64)):
         _wholes(c.get(key), (2, 2), low, high, f"cwae.{key}")
     floor = c.get("log_floor")
-    _need(type(floor) in (int, float) and 0 < floor < 1, f"cwae.log_floor is {floor!a}")
+    _need(type(floor) in (int, float) and 0 < floor < 1, f"cwae.log_floor is {brief(floor)}")
 
 
 def _check_mcnn(meta: Any) -> None:
@@ -139,9 +165,10 @@ def _check_mcnn(meta: Any) -> None:
     _whole(v.get("stride"), 1, 16, "mcnn.stride")
     _whole(v.get("padding"), 0, v["width"] - 1, "mcnn.padding")
     for key in ("elu_last", "softsign", "keep_audible"):
-        _need(isinstance(v.get(key), bool), f"mcnn.{key} is {v.get(key)!a}")
+        _need(isinstance(v.get(key), bool), f"mcnn.{key} is {brief(v.get(key))}")
     threshold = v.get("mask_threshold")
-    _need(type(threshold) is float and 0 < threshold < 1, f"mcnn.mask_threshold is {threshold!a}")
+    good = type(threshold) is float and 0 < threshold < 1
+    _need(good, f"mcnn.mask_threshold is {brief(threshold)}")
     _need(v["channels"][-1] == 2, "the last of mcnn.channels is not 2, a sound and its mask")
     _need(v["stride"] ** len(v["channels"]) == hop, "mcnn.stride and mel.hop_length do not agree")
 
@@ -152,7 +179,7 @@ def _check_controls(words: Any) -> None:
         names = words.get(key, [])
         _need(isinstance(names, list | dict), f"controls.{key} is no list")
         good = all(isinstance(n, str) and _CONTROL.fullmatch(n) for n in names)
-        _need(good, f"controls.{key} are {names!a}")
+        _need(good, f"controls.{key} are {brief(names)}")
     modes = dict.fromkeys(MODES, dict.fromkeys(("explains", "reaches"), 0.0))
     attributes = dict.fromkeys(words.get("attributes", []), 0.0)
     for key, like in (("audible_share", modes), ("predicted", attributes)):
