@@ -165,7 +165,7 @@ CWAE, MCNN = (tiny_instrument().meta[k] for k in ("cwae", "mcnn"))
         ("frame_wae.blocks", 2, "decoder/block1/taps has the shape"),
         ("frame_wae.latents", 5, "has the shape"),
         ("frame_wae.power", 0.05, "frame_wae.power"),
-        ("frame_wae.power", float("nan"), "frame_wae.power"),
+        ("frame_wae.power", float("nan"), "not finite"),
         ("frame_wae.power", "cube root", "frame_wae.power"),
         ("frame_wae.power", None, "frame_wae.power"),
         ("phase.rounds", 0, "phase.rounds is 0"),
