@@ -1,5 +1,7 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: makes .venv in the current directory and installs drumjax into it.
-# PYTHON names the interpreter that the environment is made with (python3).
+# PYTHON names the interpreter that the environment is made with (python3). LOCKED=1 installs the
+# versions of launch/locked-*.txt, which the tests were last run with, instead of the newest ones.
 
 venv_python=.venv/bin/python
 
@@ -42,14 +44,31 @@ make_venv() {
   "$python" -m venv .venv || stop "The environment .venv cannot be made with $python; see the lines above."
 }
 
-# install EXTRA: does nothing if pyproject.toml is the one that was last installed with that extra.
+# The file of locked versions for the environment's Python.
+locked() {
+  "$venv_python" -c 'import sys; print("launch/locked-{}.{}.txt".format(*sys.version_info))'
+}
+
+# What an installation is made from; another one is another installation.
+wanted() {
+  cat pyproject.toml
+  [ -z "${LOCKED:-}" ] || cat "$(locked)"
+}
+
+# install EXTRA [ACCELERATOR]: with cuda12, cuda13 or tpu, JAX for that. Does nothing if that is
+# what was last installed.
 install() {
-  local stamp=.venv/installed-$1.toml
-  [ -x "$venv_python" ] && cmp -s pyproject.toml "$stamp" && return
+  local stamp=.venv/installed-$1${2:+-$2}${LOCKED:+-locked}.toml
+  [ -x "$venv_python" ] && cmp -s <(wanted) "$stamp" && return
   "$venv_python" -m pip --version >/dev/null 2>&1 || make_venv
   check_python "$venv_python"
+  local what=(-e ".[$1]" ${2:+"jax[$2]"})
+  if [ -n "${LOCKED:-}" ]; then
+    [ -f "$(locked)" ] || stop "There is no $(locked); use another Python, or leave LOCKED out."
+    what+=(-c "$(locked)")
+  fi
   echo "Installing into .venv (a few minutes on the first run) …"
-  "$venv_python" -m pip install -qq --disable-pip-version-check -e ".[$1]" ||
+  "$venv_python" -m pip install -qq --disable-pip-version-check "${what[@]}" ||
     stop "The installation failed, see the lines above; run the same command again to go on."
-  cp pyproject.toml "$stamp"
+  wanted >"$stamp"
 }

@@ -100,7 +100,7 @@ def test_own_table_extends_and_overrides(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[aliases]\nkik = ["x"]\n', "names the category kik"),
+        ('[aliases]\nkik = ["x"]\n', "names the category 'kik'"),
         ("[aliases]\nkick = 3\n", "word"),
         ('kick = ["x"]\n', r"no \[aliases\]"),
         ("aliases]", "cannot be read"),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from drumjax.audio.names import brief
 from drumjax.categories import CATEGORIES
 from drumjax.errors import DataError
 
@@ -112,7 +113,7 @@ def load_aliases(path: Path | None) -> Aliases:
         return Aliases()
     try:
         extra = tomllib.loads(path.read_text("utf-8-sig"))["aliases"]
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"the table {path} cannot be read: {error}.") from error
     except KeyError:
         raise DataError(
@@ -123,12 +124,12 @@ def load_aliases(path: Path | None) -> Aliases:
     for category, aliases in extra.items():
         if category not in (*CATEGORIES, OTHER):
             known = ", ".join((*CATEGORIES, OTHER))
-            raise DataError(f"{path} names the category {category}; there are: {known}.")
+            raise DataError(f"{path} names the category {brief(category)}; there are: {known}.")
         if not isinstance(aliases, list) or not all(isinstance(a, str) and a for a in aliases):
-            raise DataError(f'{path}: write {category} = ["word", "two words"].')
+            raise DataError(f'{path}: write {brief(category)} = ["word", "two words"].')
         for alias in aliases:
             if not all(_normal(alias).split("+")):
-                raise DataError(f"{path}: {category} has {alias!r}; write words of letters.")
+                raise DataError(f"{path}: {brief(category)} has {alias!r}; write words of letters.")
     return Aliases(extra)
 
 

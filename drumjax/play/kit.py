@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from drumjax.audio.names import brief
 from drumjax.errors import ConfigError, DataError
 from drumjax.play.controls import draw_codes, vary_codes
 from drumjax.play.gaussian import gaussian_of
@@ -98,7 +99,7 @@ def read_pads(table: str, categories: Sequence[str]) -> dict[str, Category]:
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         pads = tomllib.loads(path.read_text("utf-8-sig")).get("pads")
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"the table {path} cannot be read: {error}.") from error
     if not isinstance(pads, dict):
         raise DataError(f'{path}: write [pads] and, below it, lines like boom = "kick".')
@@ -114,7 +115,7 @@ def _checked(name: str, value: Any, categories: Sequence[str]) -> Category:
     ):
         raise ConfigError(f"The pad {name} needs a category or the shares of several.")
     if not shares or (unknown := [c for c in shares if c not in categories]):
-        wrong = repr(unknown[0]) if shares else "without a name"
+        wrong = brief(unknown[0]) if shares else "without a name"
         raise ConfigError(
             f"The pad {name} is of a category {wrong} that the instrument does not know; it knows "
             f"{', '.join(categories)}."

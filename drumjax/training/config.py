@@ -9,11 +9,16 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from drumjax.audio.mel import MelConfig
+from drumjax.audio.names import brief
 from drumjax.errors import ConfigError
 from drumjax.models import MODELS
+from drumjax.training.config_values import check_values
 
 # Dotted fields and their values, or how they follow from the config so far.
 Variant = Mapping[str, Any] | Callable[[ConfigDict], Mapping[str, Any]]
+
+_LARGEST = 2**20  # bytes of a config.json, which are some 2,000
+_MOST_TOLD = 8  # fields that differ
 
 # What may change between a run and its continuation without changing what the run is.
 FREE = (
@@ -22,6 +27,8 @@ FREE = (
     "train.validate_every",
     "train.checkpoint_every",
     "train.parallel",
+    "train.accumulate",  # with batch norms, which then see less at once, the numbers do change
+    "train.remat",
     "data.path",  # the sounds found there must be the same
 )
 
@@ -67,6 +74,8 @@ def base_config(model: str) -> ConfigDict:
                 "checkpoint_every": 1000,  # steps; validates, saves, writes a picture and sounds
                 "calibrate_sounds": 0,  # sounds a category behind the latent Gaussians; 0 is all
                 "parallel": "auto",  # "none", "pmap", "jit"
+                "accumulate": 1,  # micro-batches of a device's share, for a small memory
+                "remat": False,  # keep less for the gradients and compute it again
             },
         }
     )
@@ -106,36 +115,68 @@ def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str
     A field that is younger than the run had its default's value.
 
     Raises:
-      ConfigError: names each field that differs, with both values.
+      ConfigError: names the fields that differ, with both values.
     """
     new, old = flatten(config), flatten(saved)
-    if saved.get("model") in MODELS:
-        old = flatten(base_config(saved["model"]).to_dict()) | old
+    if isinstance(model := old.get("model"), str) and model in MODELS:
+        old = flatten(base_config(model).to_dict()) | old
     keys = sorted(set(new) | set(old))
     free = set(FREE)
     if new.get("train.schedule") == "cosine":
         free.discard("train.steps")
     differ = [k for k in keys if k not in free and new.get(k) != old.get(k)]
     if differ:
-        listed = "; ".join(f"{k} was {old.get(k)!r}, now {new.get(k)!r}" for k in differ)
+        listed = "; ".join(
+            f"{_short(k)} was {brief(old.get(k))}, now {brief(new.get(k))}"
+            for k in differ[:_MOST_TOLD]
+        )
+        listed += "; ..." if len(differ) > _MOST_TOLD else ""
         raise ConfigError(
             f"{workdir} holds a run of another config ({listed}). "
             "Choose another --workdir, or give the config that it began with."
         )
 
 
+def _short(name: str) -> str:
+    """A field's name, cut where it is long."""
+    return name if name.isprintable() and len(name) <= 60 else brief(name)
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuse an experiment's config of which a field is unknown, missing, or cannot be used.
+
+    Raises:
+      ConfigError: names the field.
+    """
+    model = config.get("model")
+    if not isinstance(model, str) or model not in MODELS:
+        raise ConfigError(f"There is no model {brief(model)}; the models are {', '.join(MODELS)}.")
+    if model not in config:
+        raise ConfigError(f"The config has no section {model!r}; give --config=configs/{model}.py.")
+    check_values(flatten(config), flatten(base_config(model).to_dict()))
+
+
 def check_workdir(workdir: Path, config: dict[str, Any]) -> None:
-    """Refuse a work directory that holds a run of another config."""
+    """Refuse a config that cannot be used, or a work directory that holds a run of another one.
+
+    Raises:
+      ConfigError: see `check_config` and `check_same`; or what the directory holds is damaged.
+    """
+    check_config(config)
     file = workdir / "config.json"
     if not file.exists():
         return
     try:
+        if file.stat().st_size > _LARGEST:
+            raise ValueError("too large for a config")
         saved = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+        if not isinstance(saved, dict):
+            raise ValueError("no table")
+        check_same(config, saved, str(workdir))
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{file} cannot be read; delete it if the run is to go on with this config."
         ) from error
-    check_same(config, saved, str(workdir))
 
 
 def claim_workdir(workdir: Path, config: dict[str, Any]) -> None:
