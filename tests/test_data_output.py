@@ -67,7 +67,7 @@ def test_a_failed_move_leaves_the_old_data_set(folder, monkeypatch):
     with pytest.raises(DataError, match=r"cannot be written .*No space left"):
         prepare(folder, "--overwrite")
     assert names(output, "train") == before
-    assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == [".out-partial", "in", "out"]
 
 
 def test_a_full_disk_is_named(folder, monkeypatch):
@@ -80,7 +80,10 @@ def test_a_full_disk_is_named(folder, monkeypatch):
     ) as caught:
         prepare(folder)
     assert "\n" not in str(caught.value)
-    assert sorted(p.name for p in folder.parent.iterdir()) == ["in"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == [".out-partial", "in"]
+    monkeypatch.undo()
+    prepare(folder)
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
 
 
 def test_a_damaged_data_file_is_named(folder):
@@ -132,7 +135,7 @@ def test_an_input_folder_may_have_a_name_that_is_no_utf8(folder):
     assert r"/in\xe9" in read_metadata(output)["command"]
 
 
-def test_an_interruption_leaves_nothing(folder, monkeypatch):
+def test_an_interruption_leaves_the_old_data_set_and_what_was_read(folder, monkeypatch):
     output = prepare(folder)
     before = names(output, "train")
 
@@ -143,6 +146,9 @@ def test_an_interruption_leaves_nothing(folder, monkeypatch):
     options = ["prepare", f"--input={folder}", f"--output={output}", "--overwrite"]
     assert command_line(options) == 130
     assert names(output, "train") == before
+    assert sorted(p.name for p in folder.parent.iterdir()) == [".out-partial", "in", "out"]
+    monkeypatch.undo()
+    assert command_line(options) == 0
     assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
 
 

@@ -1,70 +1,56 @@
 """Writes and reads prepared data sets as TFDS array_record files. TensorFlow is never imported."""
 
-import contextlib
+import hashlib
+import itertools
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
+from tensorflow_datasets.core import example_serializer, file_adapters, naming
+from tensorflow_datasets.core.utils import shard_utils
 
-from drumjax.data.normalise import NUM_SAMPLES, SAMPLE_RATE, Sound, pad
+from drumjax.data import mapped
+from drumjax.data.ledger import Ledger
+from drumjax.data.normalise import NUM_SAMPLES, SAMPLE_RATE, pad
+from drumjax.data.parts import Place, fetch, told
 from drumjax.data.scan import as_text
 from drumjax.data.source import Source
 from drumjax.errors import DataError
+from drumjax.integrity import (
+    DATA_SET,
+    IntegrityError,
+    has_manifest,
+    verify_folder,
+    write_manifest,
+)
 
 _MARK = "dataset_info.json"  # the file that tells a data set from any other folder
+_NAME, _VERSION = "drum_sounds", "1.0.0"
+_SEALED = "manifest"  # in the metadata: the data set was written with a manifest
 
 
-class DrumSounds(tfds.core.GeneratorBasedBuilder):
-    """One-shots of equal rate and padded length, with category, length, name and kit."""
+class Shard(NamedTuple):
+    """A file of records to write; may be sent to another process or machine."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    code_path = None  # nothing is downloaded: TFDS need not look for checksums beside this file
+    path: str
+    receipt: str  # written when the shard is: what it was made of, and its size
+    parts: str
+    array: str
+    first: int  # row of the array
+    total: int  # rows of the array
+    categories: list[str]
+    sounds: list[tuple[str, str, str, list]]  # name, category, kit and place of each
 
-    def __init__(
-        self,
-        folds: Mapping[str, Sequence[Sound]],
-        categories: Sequence[str],
-        metadata: dict[str, Any],
-        **options,
-    ):
-        self._folds, self._categories, self._metadata = folds, list(categories), metadata
-        super().__init__(file_format="array_record", **options)
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = tfds.features.FeaturesDict(
-            {
-                "audio": tfds.features.Tensor(
-                    shape=(NUM_SAMPLES,), dtype=np.int16, encoding="bytes"
-                ),
-                "category": tfds.features.ClassLabel(names=self._categories),
-                "length": tfds.features.Scalar(np.int32),
-                "name": tfds.features.Text(),
-                "kit": tfds.features.Text(),
-            }
-        )
-        metadata = tfds.core.MetadataDict(self._metadata)
-        return tfds.core.DatasetInfo(builder=self, features=features, metadata=metadata)
-
-    def _split_generators(self, dl_manager) -> dict[str, Iterator]:
-        return {fold: self._generate_examples(sounds) for fold, sounds in self._folds.items()}
-
-    def _generate_examples(self, sounds: Sequence[Sound]) -> Iterator[tuple[str, dict]]:
-        for sound in sounds:
-            example = {
-                "audio": pad(sound.audio),
-                "category": sound.category,
-                "length": len(sound.audio),
-                "name": sound.name,
-                "kit": sound.kit,
-            }
-            yield sound.name, example
+Run = Callable[[Callable[[Shard], None], Iterable[Shard]], Iterator[Shard]]
 
 
 def check_output(directory: Path, overwrite: bool) -> None:
@@ -90,47 +76,200 @@ def check_output(directory: Path, overwrite: bool) -> None:
 
 def write_dataset(
     directory: Path,
-    folds: Mapping[str, Sequence[Sound]],
+    ledger: Ledger,
     categories: Sequence[str],
     metadata: dict[str, Any],
-    notes: Mapping[str, str],
+    write_notes: Callable[[Path], None],
+    run: Run,
 ) -> None:
-    """Write a data set, with `notes` as text files beside it.
+    """Write the data set that a ledger has decided on, with notes beside it.
 
     It is moved to `directory` when it is complete; until then an older data set is kept there.
+
+    Args:
+        write_notes: writes files into the folder that it is told.
+        run: does jobs; yields each when it is done.
 
     Raises:
         DataError: it cannot be written, such as when the disk is full.
     """
-    tfds.disable_progress_bar()
-    metadata = {**metadata, "sample_rate": SAMPLE_RATE, "num_samples": NUM_SAMPLES}
-    with _said(
+    made = ledger.folder / "made"
+    metadata = {**metadata, "sample_rate": SAMPLE_RATE, "num_samples": NUM_SAMPLES, _SEALED: True}
+    with told(
         f"the data set cannot be written to {directory}", "make room, or choose another --output"
     ):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-        try:
-            builder = DrumSounds(
-                folds={fold: sounds for fold, sounds in folds.items() if sounds},
-                categories=categories,
-                metadata=metadata,
-                data_dir=workplace,
+        for folder in (made, ledger.folder / "shards"):
+            folder.mkdir(exist_ok=True)
+        folds = {fold: n for fold in ("train", "validation") if (n := ledger.count(fold))}
+        for fold, count in folds.items():
+            mapped.reserve(made, fold, count)
+            for _ in run(write_shard, _shards(ledger, made, fold, count, categories)):
+                pass
+        splits = [_split_info(ledger, made, fold, count) for fold, count in folds.items()]
+        _remove_others(made, splits)
+        _info(made, categories, metadata, splits).write_to_directory(made)
+        write_notes(made)
+        write_manifest(made, DATA_SET)
+        _replace(directory, made, ledger.folder / "before")
+
+
+def write_shard(shard: Shard) -> None:
+    """Write a file of records and its rows of the array, unless that is done."""
+    receipt, digest = Path(shard.receipt), _digest(shard)
+    if _receipt(receipt).get("made of") == digest and Path(shard.path).exists():
+        return
+    features = _features(shard.categories)
+    serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+    sizes = []
+
+    def records() -> Iterator[tuple[str, bytes]]:
+        places = [Place(*place) for *_, place in shard.sounds]
+        padded = (pad(audio) for audio in fetch(Path(shard.parts), places))
+        written = mapped.put(Path(shard.array), shard.first, shard.total, padded)
+        for audio, sound in zip(written, shard.sounds, strict=True):
+            example = features.encode_example(_example(audio, *sound))
+            # TFDS's own serialize_example leaves the order of the fields to chance
+            record = serializer.get_tf_example(example).SerializeToString(deterministic=True)
+            sizes.append(len(record))
+            yield sound[0], record
+
+    beside = f"{shard.path}.tmp"
+    file_adapters.ArrayRecordFileAdapter.write_examples(beside, records())
+    with open(beside, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(beside, shard.path)
+    receipt.write_text(json.dumps({"made of": digest, "bytes": sum(sizes)}), "utf-8")
+
+
+def _example(audio: np.ndarray, name: str, category: str, kit: str, place: Sequence) -> dict:
+    length = Place(*place).length
+    return {"audio": audio, "category": category, "length": length, "name": name, "kit": kit}
+
+
+def _features(categories: Sequence[str]) -> tfds.features.FeaturesDict:
+    return tfds.features.FeaturesDict(
+        {
+            "audio": tfds.features.Tensor(shape=(NUM_SAMPLES,), dtype=np.int16, encoding="bytes"),
+            "category": tfds.features.ClassLabel(names=list(categories)),
+            "length": tfds.features.Scalar(np.int32),
+            "name": tfds.features.Text(),
+            "kit": tfds.features.Text(),
+        }
+    )
+
+
+def _info(
+    made: Path,
+    categories: Sequence[str],
+    metadata: dict[str, Any],
+    splits: Sequence[tfds.core.SplitInfo],
+) -> tfds.core.DatasetInfo:
+    """What TFDS writes about one-shots of equal rate and padded length."""
+    identity = tfds.core.dataset_info.DatasetIdentity(
+        name=_NAME,
+        version=tfds.core.Version(_VERSION),
+        data_dir=os.fspath(made),
+        module_name=__name__,
+    )
+    info = tfds.core.DatasetInfo(
+        builder=identity,
+        features=_features(categories),
+        metadata=tfds.core.MetadataDict(metadata),
+    )
+    info.set_file_format("array_record")
+    info.set_splits(tfds.core.splits.SplitDict(splits))
+    return info
+
+
+def _shards(
+    ledger: Ledger, made: Path, fold: str, count: int, categories: Sequence[str]
+) -> Iterator[Shard]:
+    """The shards of a fold, one at a time; its table is written on the way."""
+    first, rows = 0, ledger.rows(fold)
+    with mapped.table_path(made, fold).open("w", encoding="utf-8") as table:
+        for path, length in zip(*_files(made, fold, count), strict=True):
+            sounds = []
+            for row in itertools.islice(rows, length):
+                sounds.append((row.name, row.category, row.kit, list(row.place)))
+                table.write(
+                    mapped.line(categories.index(row.category), row.place.length, row.name, row.kit)
+                )
+            yield Shard(
+                path=os.fspath(path),
+                receipt=os.fspath(_receipt_path(ledger, path)),
+                parts=os.fspath(ledger.parts),
+                array=os.fspath(mapped.array_path(made, fold)),
+                first=first,
+                total=count,
+                categories=list(categories),
+                sounds=sounds,
             )
-            with contextlib.redirect_stdout(None):  # TFDS announces a download
-                builder.download_and_prepare()
-            for name, text in notes.items():
-                (Path(builder.data_dir) / name).write_text(text, encoding="utf-8")
-            _replace(directory, Path(builder.data_dir), workplace / "before")
-        finally:
-            shutil.rmtree(workplace, ignore_errors=True)
+            first += length
+
+
+def _template(made: Path, fold: str) -> naming.ShardedFileTemplate:
+    return naming.ShardedFileTemplate(
+        data_dir=epath.Path(made), dataset_name=_NAME, split=fold, filetype_suffix="array_record"
+    )
+
+
+def _files(made: Path, fold: str, count: int) -> tuple[list[Path], list[int]]:
+    """The files of a fold of `count` sounds, as many as its size asks for, and their lengths."""
+    number = shard_utils.ShardConfig().get_number_shards(2 * NUM_SAMPLES * count, count)
+    ends = shard_utils.get_shard_boundaries(count, number)
+    paths = [Path(path) for path in _template(made, fold).sharded_filepaths(number)]
+    return paths, [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _split_info(ledger: Ledger, made: Path, fold: str, count: int) -> tfds.core.SplitInfo:
+    paths, lengths = _files(made, fold, count)
+    return tfds.core.SplitInfo(
+        name=fold,
+        shard_lengths=lengths,
+        num_bytes=sum(_receipt(_receipt_path(ledger, path))["bytes"] for path in paths),
+        filename_template=_template(made, fold),
+    )
+
+
+def _remove_others(made: Path, splits: Sequence[tfds.core.SplitInfo]) -> None:
+    """Remove what a try with other options has left."""
+    ours = {Path(path).name for split in splits for path in split.filepaths}
+    ours |= {mapped.array_path(made, split.name).name for split in splits}
+    ours |= {mapped.table_path(made, split.name).name for split in splits}
+    for path in made.iterdir():
+        if path.name not in ours:
+            path.unlink()
+
+
+def _receipt_path(ledger: Ledger, path: Path) -> Path:
+    return ledger.folder / "shards" / f"{path.name}.json"
+
+
+def _receipt(path: Path) -> dict[str, Any]:
+    """What is noted about a shard; nothing if that was written by halves."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _digest(shard: Shard) -> str:
+    """What a shard is made of."""
+    told = [shard.first, shard.total, shard.categories, shard.sounds]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def read_split(directory: str | PathLike[str], split: str) -> Source:
-    """Read a split into memory; see `source.load_source`."""
-    builder = _open(Path(directory))
+    """Map a split, or read one that has no array into memory; see `source.load_source`.
+
+    What is read is first compared with the data set's manifest.
+    """
+    builder = _open(Path(directory), split)
     if split not in builder.info.splits:
         raise DataError(f"the data set {directory} has no {split} sounds; prepare it with more.")
-    with _said(f"the data set {directory} is damaged", "prepare it again with --overwrite"):
+    with told(f"the data set {directory} is damaged", "prepare it again with --overwrite"):
+        if (source := mapped.read_mapped(Path(directory), split)) is not None:
+            return source
         examples = builder.as_data_source(split)
         audio = np.empty((len(examples), NUM_SAMPLES), np.int16)
         rest = []
@@ -157,14 +296,39 @@ def read_metadata(directory: str | PathLike[str]) -> dict[str, Any]:
     return dict(_open(Path(directory)).info.metadata)
 
 
-def _open(directory: Path) -> tfds.core.DatasetBuilder:
-    if not _is_ours(directory):
+def _open(directory: Path, split: str = "") -> tfds.core.DatasetBuilder:
+    """Verify a data set's notes, and a split's sounds if one is named; then read the notes."""
+    sealed = has_manifest(directory)
+    if not (_is_ours(directory) or (sealed and (directory / _MARK).is_file())):
         raise DataError(
             f"{directory} is no prepared data set; make one with "
             "'python -m drumjax prepare --input=FOLDER --output=DIR'."
         )
-    with _said(f"the data set {directory} is damaged", "prepare it again with --overwrite"):
-        return tfds.builder_from_directory(directory)
+    remedy = "prepare it again with --overwrite"
+    try:
+        if sealed:
+            verify_folder(directory, DATA_SET, lambda name: _is_used(directory, name, split))
+    except IntegrityError as error:
+        raise DataError(f"the data set {directory} is damaged ({error.what}); {remedy}.") from error
+    with told(f"the data set {directory} is damaged", remedy):
+        builder = tfds.builder_from_directory(directory)
+        lost = not sealed and _SEALED in (builder.info.metadata or {})
+    if lost:
+        raise DataError(f"the data set {directory} is damaged (its manifest is lost); {remedy}.")
+    if split and not sealed:
+        line = f"{directory} has no manifest, as it is of an older drumjax: it cannot be verified."
+        print(line, file=sys.stderr, flush=True)
+    return builder
+
+
+def _is_used(directory: Path, name: str, split: str) -> bool:
+    """Whether `read_split` reads a file: the notes, and a split's array or else its records."""
+    array, table = mapped.array_path(directory, split), mapped.table_path(directory, split)
+    if name.endswith((".npy", ".jsonl")):
+        return name in (array.name, table.name)
+    if ".array_record" in name:
+        return f"-{split}.array_record" in name and not array.exists()
+    return True
 
 
 def _is_ours(directory: Path) -> bool:
@@ -173,7 +337,7 @@ def _is_ours(directory: Path) -> bool:
         info = json.loads((directory / _MARK).read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(info, dict) and info.get("name") == DrumSounds.name
+    return isinstance(info, dict) and info.get("name") == _NAME
 
 
 def _is_empty(directory: Path) -> bool:
@@ -183,6 +347,8 @@ def _is_empty(directory: Path) -> bool:
 def _replace(directory: Path, written: Path, before: Path) -> None:
     """Move `written` to `directory`; what is there goes to `before`, and comes back on failure."""
     try:
+        if before.exists() and directory.exists():
+            shutil.rmtree(before)
         if directory.exists():
             os.rename(directory, before)
         os.rename(written, directory)
@@ -190,13 +356,3 @@ def _replace(directory: Path, written: Path, before: Path) -> None:
         if before.exists() and not directory.exists():
             os.rename(before, directory)
         raise
-
-
-@contextlib.contextmanager
-def _said(what: str, remedy: str) -> Iterator[None]:
-    """Turn any error into one sentence; neither TFDS nor array_record names its error types."""
-    try:
-        yield
-    except Exception as error:
-        cause = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DataError(f"{what} ({cause}); {remedy}.") from error

@@ -12,7 +12,12 @@ CHUNK = 16  # sounds rendered at once: one compilation a category, whatever the 
 
 
 def render_set(
-    category: str, count: int, seed: int, sample_rate: int = 22050, num_samples: int = 22015
+    category: str,
+    count: int,
+    seed: int,
+    sample_rate: int = 22050,
+    num_samples: int = 22015,
+    start: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render `count` sounds of one category, their parameters drawn uniformly.
 
@@ -20,6 +25,7 @@ def render_set(
       category: one of CATEGORIES; ConfigError otherwise.
       count: how many; sound i is the same for every count.
       seed: the set is a function of (category, seed).
+      start: the first sound, a multiple of CHUNK.
       sample_rate: Hz. num_samples: length of each sound in samples.
 
     Returns:
@@ -29,12 +35,12 @@ def render_set(
     root = jax.random.fold_in(jax.random.key(seed), CATEGORIES.index(category))
     audio = np.zeros((count, num_samples), np.float32)
     parameters = np.zeros((count, size), np.float32)
-    for start in range(0, count, CHUNK):
-        vectors, keys = _draw(root, jnp.arange(start, start + CHUNK), size)
+    for done in range(0, count, CHUNK):
+        vectors, keys = _draw(root, jnp.arange(start + done, start + done + CHUNK), size)
         sounds = render(category, vectors, keys, sample_rate=sample_rate, num_samples=num_samples)
-        taken = slice(start, min(start + CHUNK, count))
-        audio[taken] = np.asarray(sounds)[: count - start]
-        parameters[taken] = np.asarray(vectors)[: count - start]
+        taken = slice(done, min(done + CHUNK, count))
+        audio[taken] = np.asarray(sounds)[: count - done]
+        parameters[taken] = np.asarray(vectors)[: count - done]
     return audio, parameters
 
 
