@@ -13,6 +13,7 @@ COMMANDS = {  # name: one line about it; `main(argv)` stands in drumjax/commands
     "train": "train a model, or go on with an earlier run",
     "export-instrument": "gather what was trained into one file that plays",
     "info": "say what an instrument file holds",
+    "verify": "see whether instruments, checkpoints and data sets are intact",
     "learn-control": "make a control out of sounds that you have tagged",
     "sample": "make new drum sounds as WAV files",
     "vary": "make variations of a sound of your own",

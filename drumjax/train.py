@@ -1,13 +1,11 @@
 """Train any model: `python -m drumjax.train --config=configs/cwae.py[:variant] --workdir=DIR`."""
 
 import functools
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
@@ -25,14 +23,30 @@ from drumjax.models import batch_size, build_objective, check_batches, mel_confi
 from drumjax.models.objective import Objective, Variables
 from drumjax.training.checkpoint import Checkpoints
 from drumjax.training.config import check_workdir, claim_workdir
-from drumjax.training.metrics_log import MetricsLog
+from drumjax.training.config_files import with_configs
+from drumjax.training.distributed import (
+    FLAGS,
+    agree,
+    check_alike,
+    check_shared,
+    explain,
+    initialise,
+    is_failure,
+    is_first,
+    leave,
+    to_global,
+    to_local,
+    together,
+)
+from drumjax.training.gradients import Memory
+from drumjax.training.interrupt import Interrupt, Stopped
 from drumjax.training.parallel import parallelise, resolve_mode
 from drumjax.training.plateau import Plateau, observe
+from drumjax.training.progress import Progress
 from drumjax.training.state import TrainState, adam, create_state
 from drumjax.training.sweep import chunks, first_of_each, sweep
 from drumjax.training.update import learning_rate, make_update
 
-UNSHOWN = ("gradient_norm", "learning_rate")  # logged, but not worth a place in the bar
 NEEDED = "both --config=configs/NAME.py[:variant] and --workdir=DIR are needed"
 USAGE = """usage: python -m drumjax.train --config=configs/NAME.py[:variant] --workdir=DIR
 
@@ -40,32 +54,12 @@ USAGE = """usage: python -m drumjax.train --config=configs/NAME.py[:variant] --w
   --config.a.b=v    change a field of it: --config.train.steps=500 --config.data.path=DIR
   --workdir         where checkpoints, metrics, pictures and sounds go; a run that is found
                     there is continued
+
+  several processes (found by itself where srun, Open MPI or a TPU pod starts them):
+  --coordinator     HOST:PORT of process 0, the same for all of them
+  --process_count   how many there are; 1 keeps this one alone
+  --process_id      which of them this is, from 0
 """
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C, after the state was saved."""
-
-
-class Interrupt:
-    """Ctrl-C sets a flag that the loop reads between steps; a second one ends at once."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handle the signal."""
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-        tqdm.write("Stopping after this step; press Ctrl-C again to stop at once.", file=sys.stderr)
-
-    def __enter__(self) -> "Interrupt":
-        self._before = signal.signal(signal.SIGINT, self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
 
 
 def load_data(config: dict[str, Any]) -> tuple[Source, Source, Sampler]:
@@ -93,13 +87,18 @@ def load_data(config: dict[str, Any]) -> tuple[Source, Source, Sampler]:
     return source, held_out, sampler
 
 
-def batches(sampler: Sampler, start: int, steps: int) -> Iterator[dict[str, np.ndarray]]:
-    """The batches of the steps [start, steps), each made while the one before it is used."""
+def batches(
+    sampler: Sampler, start: int, steps: int, put: Callable[[dict[str, np.ndarray]], Any]
+) -> Iterator[Any]:
+    """The batches of the steps [start, steps), each made and brought to the devices, which is what
+    `put` does, while the one before it is used.
+    """
     with ThreadPoolExecutor(1) as pool:
         coming = None
         for step in range(start, steps):
-            batch = coming.result() if coming else sampler.batch(step)
-            coming = pool.submit(sampler.batch, step + 1) if step + 1 < steps else None
+            batch = coming.result() if coming else put(sampler.batch(step))
+            more = step + 1 < steps
+            coming = pool.submit(lambda n: put(sampler.batch(n)), step + 1) if more else None
             yield batch
 
 
@@ -122,12 +121,16 @@ def resume(
                 f"This run was begun on another data set, of {host['data']['sounds']} sounds; give "
                 "it that one as --config.data.path, or begin another --workdir."
             )
-        print(f"Going on from step {step}.", flush=True)
+        if is_first():
+            print(f"Going on from step {step}.", flush=True)
         return checkpoints.restore(step, state), Plateau(**host["plateau"])
     starts = list(range(0, len(source.names), 64))
-    bar = tqdm(starts, "Measuring the training set", unit="chunk", leave=False)
+    bar = tqdm(
+        starts, "Measuring the training set", unit="chunk", leave=False, disable=not is_first()
+    )
     constants = objective.fit((source.audio[i : i + 64], source.category[i : i + 64]) for i in bar)
-    return state._replace(variables={**state.variables, "constants": constants}), Plateau()
+    state = state._replace(variables={**state.variables, "constants": constants})
+    return agree(state), Plateau()
 
 
 def check_finite(metrics: dict[str, float], step: int) -> None:
@@ -152,14 +155,17 @@ def validate(
     held_out: Source,
 ) -> dict[str, float]:
     """The scalars of the whole validation set; "loss" is the one that counts."""
-    values = sweep(lambda audio, category: compiled(variables, audio, category), held_out)
-    return objective.summarise(values, held_out.category)
+    here = to_local(variables)
+    values = sweep(lambda audio, category: compiled(here, audio, category), held_out)
+    own = objective.summarise(values, held_out.category)
+    agreed = agree(own)
+    return {name: float(agreed[name]) for name in own}
 
 
 def calibrate(objective: Objective, state: TrainState, source: Source, count: int) -> TrainState:
     """Refresh what a model measures on the training set, such as the latent Gaussians."""
     pairs = ((a[:n], c[:n]) for a, c, n in chunks(source, 64, first_of_each(source, count)))
-    constants = objective.calibrate(state.variables, pairs)
+    constants = agree(objective.calibrate(to_local(state.variables), pairs))
     return state._replace(variables={**state.variables, "constants": constants})
 
 
@@ -172,7 +178,11 @@ def check_schedule(t: dict[str, Any]) -> None:
 
 def announce(sampler: Sampler, mode: str) -> None:
     """Say what is trained on, with what, and what is unusual about it."""
-    devices = f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
+    if not is_first():
+        return
+    devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    if jax.process_count() > 1:
+        devices += f" in {jax.process_count()} processes"
     how = "one device" if mode == "none" else mode
     lines = [f"Training on {sampler.source.describe()}", f"Running on {devices}: {how}"]
     if mode == "none" and jax.local_device_count() > 1:
@@ -180,93 +190,100 @@ def announce(sampler: Sampler, mode: str) -> None:
     print("\n".join([*lines, *sampler.warnings()]), flush=True)
 
 
+def open_workdir(config: dict[str, Any], workdir: Path, data: dict[str, Any]) -> Checkpoints:
+    """Claim the work directory for this run, once all processes are known to agree on it."""
+    check_alike("data sets", data)
+    check_alike("configs", {**config, "data": {**config["data"], "path": ""}})
+    together(lambda: claim_workdir(workdir, config) if is_first() else None)
+    check_shared(workdir)
+    return Checkpoints(workdir)
+
+
 def train(config: dict[str, Any], workdir: Path) -> TrainState:
     """Run an experiment, or go on with the one that `workdir` holds; returns the last state."""
-    check_workdir(workdir, config)
+    together(check_workdir, workdir, config)
     t = config["train"]
     check_schedule(t)
-    source, held_out, sampler = load_data(config)
+    source, held_out, sampler = together(load_data, config)
     objective, mel = build_objective(config, source.categories), mel_config(config)
     optimiser = adam(t["beta1"])
     rate = learning_rate(t["learning_rate"], t["schedule"], t["steps"], t["warmup"])
-    build = functools.partial(make_update, objective, optimiser, rate, config["seed"])
-    mode = resolve_mode(t["parallel"], sampler.per_category)
+    memory = Memory(t["accumulate"], t["remat"])
+    build = functools.partial(
+        make_update, objective, optimiser, rate, config["seed"], memory=memory
+    )
+    mode = resolve_mode(t["parallel"], sampler.per_category, t["accumulate"])
     run = parallelise(build, mode)
     scores, reconstruct = jax.jit(objective.validate), jax.jit(objective.reconstruct)
-    claim_workdir(workdir, config)
+    data = fingerprint(source)
+    checkpoints = open_workdir(config, workdir, data)
     announce(sampler, mode)
 
-    checkpoints = Checkpoints(workdir)
     fresh = create_state(objective, optimiser, jax.random.key(config["seed"]))
-    data = fingerprint(source)
     state, plateau = resume(checkpoints, fresh, objective, source, data)
     start, every = int(state.step), t["validate_every"] or max(sampler.steps_per_epoch, 50)
     sounds = batch_size(config, source.categories)
     told = {**config, "categories": list(source.categories)}
-    bar = tqdm(total=t["steps"], initial=start, unit="step", dynamic_ncols=True)
 
     def save(loss: float) -> None:
         host = {"data": data, "plateau": plateau._asdict()}
-        checkpoints.save(state, told, host, loss)
+        checkpoints.save(to_global(state), told, host, loss)
 
-    with MetricsLog(workdir, start) as log, Interrupt() as interrupt, bar:
+    with checkpoints, Progress(workdir, start, t["steps"]) as progress, Interrupt() as interrupt:
         began = time.perf_counter()
-        for step, batch in enumerate(batches(sampler, start, t["steps"]), start + 1):
+        for step, batch in enumerate(batches(sampler, start, t["steps"], run.put_batch), start + 1):
             state, metrics = run(state, batch)
             metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
             check_finite(metrics, step)
             metrics["sounds_per_second"] = sounds / (time.perf_counter() - began)
-            bar.update()
-            bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items() if k not in UNSHOWN})
             last = step == t["steps"]
-            if step % t["log_every"] == 0 or last:
-                log.write(step, "train", metrics)
+            progress.step(step, metrics, log=step % t["log_every"] == 0 or last)
             keep = step % t["checkpoint_every"] == 0 or last
             if step % every == 0 or keep:
                 values = validate(objective, scores, state.variables, held_out)
                 check_finite(values, step)
-                log.write(step, "validation", values)
-                bar.write(describe(step, values))
+                progress.validated(step, values)
                 rule = {"factor": t["plateau_factor"], "patience": t["plateau_patience"]}
                 plateau = observe(plateau, values["loss"], **rule)
                 state = state._replace(lr_scale=jax.numpy.float32(plateau.scale))
                 if keep:
                     state = calibrate(objective, state, source, t["calibrate_sounds"])
                     save(values["loss"])
-                    write_validation(reconstruct, state.variables, held_out, mel, workdir, step)
-            if interrupt.asked:
+                    if is_first():
+                        own = to_local(state.variables)
+                        write_validation(reconstruct, own, held_out, mel, workdir, step)
+            if interrupt.stops():
                 save(float("inf"))  # not validated, so never the best
                 raise Stopped
             began = time.perf_counter()
-    checkpoints.close()
-    print(f"Trained for {t['steps']} steps. The checkpoints are in {workdir / 'checkpoints'}.")
+    if is_first():
+        print(f"Trained for {t['steps']} steps. The checkpoints are in {workdir / 'checkpoints'}.")
     return state
 
 
-def describe(step: int, values: dict[str, float]) -> str:
-    """One line about a validation."""
-    listed = "  ".join(f"{k} {v:.4g}" for k, v in values.items() if "/" not in k)
-    return f"step {step}  validation: {listed}"
-
-
-def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path]:
-    """The config and the work directory of a command line, program name first.
+def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path, dict[str, Any]]:
+    """Config, work directory and the processes' settings of a command line, program name first.
 
     Raises:
       flags.Error: the command line is wrong.
       ConfigError: there is no such config or variant.
     """
     values = flags.FlagValues()
-    argv = list(argv)
+    argv = with_configs(argv)  # outside a checkout, configs/NAME.py is the one that came along
     config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
     flags.DEFINE_string("workdir", None, "", flag_values=values)
+    for name in FLAGS:
+        kind = flags.DEFINE_string if name == "coordinator" else flags.DEFINE_integer
+        kind(name, None, "", flag_values=values)
     try:
         rest = values(argv)[1:]
         if rest:
             raise flags.Error(f"what is {' '.join(rest)}? Flags begin with --")
         if values["config"].value is None or values["workdir"].value is None:
             raise flags.Error(NEEDED)
-        return values["config"].value.to_dict(), Path(values["workdir"].value).expanduser()
+        workdir = Path(values["workdir"].value).expanduser()
+        processes = {name: values[name].value for name in FLAGS}
+        return values["config"].value.to_dict(), workdir, processes
     except OSError as error:
         named = [a.partition("=")[2] for a in argv if a.startswith(("--config=", "-config="))]
         raise ConfigError(
@@ -276,6 +293,15 @@ def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path]:
         raise flags.Error(str(error).splitlines()[0]) from error
 
 
+def say_refused(error: OSError) -> str:
+    """One sentence about a disk that is full, a folder that is read-only or gone."""
+    where = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{where}{error.strerror or error}. Put that right and start again with the same command: "
+        "it goes on from the last checkpoint."
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line and train; returns the exit status."""
     argv = sys.argv if argv is None else argv
@@ -283,13 +309,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(USAGE, end="")
         return 0
     try:
-        train(*read_flags(argv))
+        config, workdir, processes = read_flags(argv)
+        initialise(**processes)
+        train(config, workdir)
     except flags.Error as error:
         print(f"drumjax train: {error}", file=sys.stderr)
         return 2
     except DrumjaxError as error:
         print(f"drumjax train: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"drumjax train: {say_refused(error)}", file=sys.stderr)
+        return leave(1)
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if not is_failure(error):
+            raise
+        print(f"drumjax train: {explain(error)}", file=sys.stderr)
+        return leave(1)
     except Stopped:
         print("Stopped and saved. The same command goes on from here.", file=sys.stderr)
         return 130

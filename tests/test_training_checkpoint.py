@@ -150,9 +150,11 @@ def state(step):
 
 checkpoints = Checkpoints(sys.argv[1])
 checkpoints.save(state(1), {}, {}, 0.9)
+checkpoints.wait()
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
 try:
     checkpoints.save(state(2), {}, {}, 0.1)
+    checkpoints.close()
 except CheckpointError as error:
     print(error)
 """

@@ -1,7 +1,11 @@
 """One device, pmap over eight and a jit sharded over eight make the same update."""
 
+import contextlib
 import dataclasses
 import functools
+import logging
+import re
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +17,7 @@ from tiny import CWAE, FRAMES, MCNN, batch_of, bursts
 from drumjax.errors import ConfigError
 from drumjax.models import cwae, frame_wae, mcnn
 from drumjax.nn.mmd import mmd2_per_category
+from drumjax.train import batches
 from drumjax.training.parallel import parallelise, resolve_mode, split_devices
 from drumjax.training.state import create_state
 from drumjax.training.update import learning_rate, make_update
@@ -52,9 +57,38 @@ def updates(request, batch):
     host = jax.tree.map(np.asarray, state)
     results = {}
     for mode in ("none", "pmap", "jit"):
-        fresh = jax.tree.map(jnp.asarray, host)
-        results[mode] = (host, *jax.device_get(parallelise(build, mode)(fresh, batch)))
+        fresh, step = jax.tree.map(jnp.asarray, host), parallelise(build, mode)
+        with compilations() as compiled:
+            after, metrics = step(fresh, batch)
+            results[mode] = (host, *jax.device_get((after, metrics)))
+            # What the loop does between steps: numbers and constants that the host made anew.
+            changed = {**after.variables, "constants": jax.tree.map(jnp.asarray, constants)}
+            last, _ = step(after._replace(lr_scale=jnp.float32(0.5), variables=changed), batch)
+            step(last, step.put_batch(batch))
+        results[mode, "compiled"] = compiled
+        results[mode, "consumed"] = [x.is_deleted() for x in jax.tree.leaves(last)]
     return results
+
+
+@contextlib.contextmanager
+def compilations():
+    """The names of the functions that JAX compiles meanwhile; pmap calls every one `_fun`."""
+    names, logger = [], logging.getLogger("jax")
+
+    class Reader(logging.Handler):
+        def emit(self, record):
+            if found := re.match(r"Compiling jit\((update|_fun)\)", record.getMessage()):
+                names.append(found[1])
+
+    reader, quiet = Reader(), logger.propagate
+    logger.addHandler(reader)
+    logger.propagate = False
+    try:
+        with jax.log_compiles():
+            yield names
+    finally:
+        logger.removeHandler(reader)
+        logger.propagate = quiet
 
 
 def changes(result):
@@ -72,6 +106,17 @@ def assert_close(ours, theirs, relative):
         error = np.linalg.norm(np.asarray(a) - b)
         allowed = relative * np.linalg.norm(b) + 1e-7 * np.sqrt(b.size)
         assert error <= allowed, f"{jax.tree_util.keystr(path)}: {error:.2g} > {allowed:.2g}"
+
+
+@pytest.mark.parametrize("mode", ["none", "pmap", "jit"])
+def test_an_update_compiles_once_whatever_the_host_changes(updates, mode):
+    """Three steps: of a fresh state, of one with a new rate and constants, of a batch put early."""
+    assert updates[mode, "compiled"] == ["_fun" if mode == "pmap" else "update"]
+
+
+@pytest.mark.parametrize("mode", ["none", "pmap", "jit"])
+def test_the_old_state_makes_room_for_the_new(updates, mode):
+    assert all(updates[mode, "consumed"])
 
 
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
@@ -132,7 +177,7 @@ def test_auto_is_pmap_where_the_devices_can_share_the_batch():
 
 
 def test_auto_on_one_device_is_a_plain_jit(monkeypatch):
-    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
     assert resolve_mode("auto", 16) == "none"
 
 
@@ -145,3 +190,39 @@ def test_unknown_mode_is_named_with_the_known_ones():
 def test_batch_that_the_devices_cannot_share_is_refused(mode):
     with pytest.raises(ConfigError, match=r"per_category = 12 cannot be shared by 8 devices"):
         resolve_mode(mode, 12)
+
+
+def test_micro_batches_must_divide_a_devices_share():
+    assert resolve_mode("pmap", 16, 2) == "pmap"
+    with pytest.raises(ConfigError, match=r"per_category = 16 cannot be cut into 32 parts"):
+        resolve_mode("pmap", 16, 4)
+    assert resolve_mode("none", 16, 4) == "none"
+
+
+def test_several_processes_share_the_devices_or_refuse(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    assert resolve_mode("auto", 16) == "pmap"
+    with pytest.raises(ConfigError, match=r"choose a multiple of 8\.$"):
+        resolve_mode("auto", 12)
+    with pytest.raises(ConfigError, match=r"would train 2 processes apart"):
+        resolve_mode("none", 16)
+
+
+def test_next_batch_goes_to_the_devices_while_this_one_is_used():
+    class Numbers:
+        def batch(self, step):
+            return step
+
+    brought, second = [], threading.Event()
+
+    def put(step):
+        brought.append(step)
+        if step == 6:
+            second.set()
+        return -step
+
+    coming = batches(Numbers(), 5, 8, put)
+    assert next(coming) == -5
+    assert second.wait(20)  # nobody asked for it yet
+    assert list(coming) == [-6, -7]
+    assert brought == [5, 6, 7]

@@ -36,12 +36,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--json", metavar="FILE", help="also write the figures there")
     train = p.add_argument_group("with --train")
     train.add_argument("--variant", default="small", help="variant of configs/*.py (small)")
-    train.add_argument("--configs", default="configs", metavar="DIR", help="where the configs are")
+    train.add_argument("--configs", metavar="DIR", help="where the configs are (drumjax's own)")
     train.add_argument("--model", choices=("cwae", "mcnn", "frame_wae", "both"), default="both")
     train.add_argument("--batch", type=int, default=0, help="override data.per_category")
     train.add_argument("--dtype", choices=("float32", "bfloat16"), help="override compute_dtype")
     train.add_argument(
         "--peak", type=float, default=0.0, help="the chip's peak in TFLOP/s, if known"
+    )
+    train.add_argument(
+        "--scaling",
+        action="store_true",
+        help="instead, one model's step on 1 to 8 fake CPU devices and in 1 to 4 processes, which "
+        "share this machine's cores: what sharing a batch costs",
     )
     play = p.add_argument_group("with --play, and --instrument with --studio, too")
     play.add_argument(
@@ -61,11 +67,13 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def load_config(folder: str, model: str, variant: str) -> Any:
+def load_config(folder: str | None, model: str, variant: str) -> Any:
     """Run configs/MODEL.py and return its config for a variant."""
     import runpy
 
-    path = Path(folder) / f"{model}.py"
+    from drumjax.training.config_files import config_folder
+
+    path = (config_folder() if folder is None else Path(folder)) / f"{model}.py"
     if not path.is_file():
         raise ConfigError(f"{path} is not there; give the folder of the configs as --configs.")
     return runpy.run_path(str(path))["get_config"](variant)
@@ -128,6 +136,8 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("--runs must be at least 1.")
     _check_writable(args.json)
     kind = _play if args.play else _studio if args.studio else _train
+    if args.scaling:
+        kind = _scaling
     figures = kind(args)
     if args.json:
         write_file(args.json, (json.dumps(figures, indent=2) + "\n").encode())
@@ -160,6 +170,23 @@ def _train(args: argparse.Namespace) -> list[dict[str, Any]]:
         )
         rows.append(row)
     return rows
+
+
+def _scaling(args: argparse.Namespace) -> dict[str, Any]:
+    """Time a training step on fake devices and in processes, print the table and return it."""
+    from drumjax.benchmarks import machine, scaling
+
+    model = "cwae" if args.model == "both" else args.model
+    config = load_config(args.configs, model, args.variant)
+    config.data.per_category = args.batch or 8
+    if config.data.per_category % max(scaling.DEVICES) or not config.data.balanced:
+        raise ConfigError(
+            f"--scaling needs a balanced --batch that {max(scaling.DEVICES)} devices can share."
+        )
+    about = {"machine": machine.describe(), "model": model, "variant": args.variant}
+    rows = scaling.bench_scaling(model, config.to_dict(), args.runs or 7, _say)
+    print(scaling.show(rows))
+    return {**about, "batch": config.data.per_category, "rows": rows}
 
 
 def chosen_rivals(text: str) -> list[str]:

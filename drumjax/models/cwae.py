@@ -37,6 +37,7 @@ from drumjax.nn.conv_transpose import ConvTranspose
 from drumjax.nn.gaussian_posterior import kl_to_normal, sample_posterior, shared_noise
 from drumjax.nn.latent_gaussians import measure_gaussians, standard_normals
 from drumjax.nn.mmd import SCALES, mean_mmd2_to_prior, mmd2_mean, mmd2_pooled
+from drumjax.nn.parts import Axis, device_axis, part_count
 
 KERNEL, STRIDE, PADDING = (11, 5), (3, 2), (5, 2)
 DIVERGENCES = ("mmd", "mmd_global", "none", "kl")
@@ -300,7 +301,7 @@ def run_networks(
     x: jax.Array,
     labels: jax.Array,
     noise: jax.Array | None,
-    axis_name: str | None,
+    axis_name: Axis,
 ) -> tuple[jax.Array, jax.Array, jax.Array, Any]:
     """Both networks in training mode.
 
@@ -309,12 +310,12 @@ def run_networks(
       x: standardised log-mel [b, frames, mels].
       labels: [b, k].
       noise: [b, latents] that codes are drawn with, for divergence "kl" alone.
-      axis_name: the mapped device axis, or None.
+      axis_name: which part of the batch this is: the mapped device axis, a micro-batch, or None.
 
     Returns:
       (z [b, latents], reconstruction, KL of each sound [b] or zeros, new batch statistics)
     """
-    model, keep = Cwae(config, axis_name), {"train": True, "mutable": ["batch_stats"]}
+    model, keep = Cwae(config, device_axis(axis_name)), {"train": True, "mutable": ["batch_stats"]}
     if noise is None:
         (z, estimate), changed = model.apply(networks(variables), x, labels, **keep)
         return z, estimate, jnp.zeros(len(x)), changed["batch_stats"]
@@ -325,18 +326,19 @@ def run_networks(
 
 
 def loss(
-    config: CwaeConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
+    config: CwaeConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: Axis
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
     """NDM eq. 5: sum_i MSE(x_i, x^_i) + beta D_Z, D_Z the mean MMD^2 of the categories (eq. 4).
 
     A batch of one row that holds all categories, as the unbalanced sampler makes it, counts too.
+    Differs from the paper for micro-batches: each is normalised by its own statistics.
     """
     categories, n = batch["category"].shape
-    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
-    check_batch(config, categories, n * devices)
+    parts = part_count(axis_name)
+    check_batch(config, categories, n * parts)
     x = network_input(config, variables["constants"], merge_categories(batch["audio"]))
     category = merge_categories(batch["category"])
-    shape, noise = (categories, n * devices, config.latents), None
+    shape, noise = (categories, n * parts, config.latents), None
     if config.divergence == "kl":
         key, own = jax.random.split(key)
         noise = merge_categories(shared_noise(own, shape, axis_name))
@@ -351,7 +353,7 @@ def loss(
     metrics = {"mse": mse, "mmd": mmd2_mean(codes, prior, labels, scales, axis_name)}
     if config.divergence == "mmd_global":
         metrics["mmd_global"] = mmd2_pooled(codes, prior, scales, axis_name)
-    weight = n * categories * devices if config.recon_reduction == "sum" else 1.0
+    weight = n * categories * parts if config.recon_reduction == "sum" else 1.0
     total = weight * mse
     if config.divergence == "kl":
         metrics["kl"] = kl.mean()

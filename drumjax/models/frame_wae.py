@@ -36,6 +36,7 @@ from drumjax.nn.frame_nets import FrameNets
 from drumjax.nn.gaussian_posterior import shared_noise
 from drumjax.nn.latent_gaussians import measure_gaussians, standard_normals
 from drumjax.nn.mmd import SCALES, mean_mmd2_to_prior, mmd2_per_category
+from drumjax.nn.parts import Axis, part_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,7 @@ class FrameWaeConfig:
     shortcut: bool = True  # without it, to show what it is for, the networks do everything
     shortcut_sounds: int = 2048  # at most so many behind the principal components
     batch_size: int = 704  # of the experiment; nothing here depends on it
+    compute_dtype: str = "float32"  # of the networks; the linear map beside them stays in float32
 
     def __post_init__(self) -> None:
         """Refuse values that no network can be built from."""
@@ -72,6 +74,10 @@ class FrameWaeConfig:
             raise ConfigError(f"power must lie between 0.1 and 1, not at {self.power}.")
         if not (self.log_floor > 0.0 and self.noise >= 0.0):
             raise ConfigError("log_floor must lie above 0, and noise not below it.")
+        if self.compute_dtype not in ("float32", "bfloat16"):
+            raise ConfigError(
+                f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}."
+            )
         for name in ("latents", "width", "wide", "blocks", "hidden", "shortcut_sounds"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}.")
@@ -83,6 +89,7 @@ class FrameWaeConfig:
             frames=self.mel.frames,
             mels=self.mel.n_mels,
             categories=len(self.categories),
+            dtype=self.compute_dtype,
             **{k: getattr(self, k) for k in ("latents", "width", "wide", "blocks", "hidden")},
         )
 
@@ -148,7 +155,7 @@ def loss(
     variables: Variables,
     batch: Batch,
     key: jax.Array,
-    axis_name: str | None,
+    axis_name: Axis,
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
     """Errors of the reconstruction, and the mean MMD^2 of the categories (NDM eq. 4 and 5).
 
@@ -158,20 +165,20 @@ def loss(
     categories, n = batch["category"].shape
     if categories != len(config.categories):
         raise ConfigError("A WAE needs the same number of each category: data.balanced=True.")
-    devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
-    if n * devices < 2:
+    total_n = n * part_count(axis_name)
+    if total_n < 2:
         raise ConfigError("The MMD needs two sounds a category or more: raise data.per_category.")
     params, constants = variables["params"], variables["constants"]["shortcut"]
     x = network_input(config, merge_categories(batch["audio"]))
     labels = jax.nn.one_hot(merge_categories(batch["category"]), categories)
     noise_key, prior_key = jax.random.split(key)
     z = compression.encode(config.nets, params["encoder"], constants, x, labels)
-    noise = shared_noise(noise_key, (categories, n * devices, config.latents), axis_name)
+    noise = shared_noise(noise_key, (categories, total_n, config.latents), axis_name)
     noisy = z + config.noise * merge_categories(noise)
     estimate = compression.decode(config.nets, params["decoder"], constants, noisy, labels)
 
     means = {k: v.mean() for k, v in errors(config, constants["scale"], x, estimate).items()}
-    prior = jax.random.normal(prior_key, (categories, n * devices, config.latents))
+    prior = jax.random.normal(prior_key, (categories, total_n, config.latents))
     codes = split_categories(z, categories)
     means["mmd"] = mmd2_per_category(codes, prior, SCALES[config.kernel], axis_name).mean()
     return total(config, means), ({}, {"loss": total(config, means), **means})

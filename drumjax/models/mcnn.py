@@ -28,6 +28,7 @@ from drumjax.models.objective import (
     to_float,
 )
 from drumjax.nn import upsampling
+from drumjax.nn.parts import Axis
 from drumjax.nn.polyphase import gather_taps, interleave, phase_kernel, plan_axis
 
 MASKS = ("binarised", "soft", "off")
@@ -207,7 +208,7 @@ def as_played(config: McnnConfig, variables: Variables) -> tuple[McnnConfig, Var
 
 
 def loss(
-    config: McnnConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
+    config: McnnConfig, variables: Variables, batch: Batch, key: jax.Array, axis_name: Axis
 ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
     """NDM eq. 13: alpha SC + beta SC_log + gamma L_mask, of the masked sound's mel (eq. 8-12).
 

@@ -14,7 +14,8 @@ Batch = Mapping[str, Any]
 class Loss(NamedTuple):
     """One player of the game.
 
-    function: (variables, batch, key, axis_name) -> (loss, (new batch_stats, metrics)).
+    function: (variables, batch, key, axis_name) -> (loss, (new batch_stats, metrics)); `axis_name`
+      says which part of the batch it is given, a `drumjax.nn.parts.Axis`.
     trains: the top-level keys of `params` that this player may change.
     """
 

@@ -35,6 +35,7 @@ class FrameNets:
     narrow: int = 96  # channels a step that the encoder's dense layer sees
     seed: int = 128  # channels a step that the decoder's dense layer makes
     condition: int = 256  # what modulates the decoder's blocks
+    dtype: str = "float32"  # of the arithmetic between the first layer and the last
 
     @property
     def steps(self) -> int:
@@ -112,6 +113,7 @@ def init(shapes: Shapes, key: jax.Array) -> dict[str, jax.Array]:
 
 def encode(n: FrameNets, w: Weights, x: jax.Array, category: jax.Array) -> jax.Array:
     """Scaled frames [b, frames, mels] and category weights [b, k] -> [b, latents]."""
+    x, category = (a.astype(n.dtype) for a in (x, category))
     x = jnp.pad(x, ((0, 0), (0, n.padding), (0, 0)))
     x = dense(w, "pairs", _join(x, STRIDES[0]))  # [b, 44, width]
     for i in range(n.blocks):
@@ -121,21 +123,23 @@ def encode(n: FrameNets, w: Weights, x: jax.Array, category: jax.Array) -> jax.A
         x = block(w, f"block{i}", x, category)
     x = dense(w, "narrow", normalise(x)).reshape(x.shape[0], -1)  # [b, 22 * narrow]
     x = jax.nn.gelu(dense(w, "hidden", jnp.concatenate([x, category], axis=-1)))
-    return dense(w, "code", x)
+    return dense(w, "code", x.astype(jnp.float32))
 
 
 def decode(n: FrameNets, w: Weights, z: jax.Array, category: jax.Array) -> jax.Array:
     """Codes z [b, latents] and category weights [b, k] -> scaled frames [b, frames, mels]."""
-    given = jnp.concatenate([z, category], axis=-1)
+    given = jnp.concatenate([z, category], axis=-1).astype(n.dtype)
     condition = jax.nn.gelu(dense(w, "condition", given))
     x = dense(w, "seed", jax.nn.gelu(dense(w, "hidden", given)))
-    x = dense(w, "widen", x.reshape(-1, n.steps, n.seed)) + w["position"][None]  # [b, 22, wide]
+    x = dense(w, "widen", x.reshape(-1, n.steps, n.seed))  # [b, 22, wide]
+    x = x + w["position"][None].astype(x.dtype)
     for i in range(n.blocks):
         x = block(w, f"block{i}", x, condition)
     x = _part(dense(w, "part", x), STRIDES[1])  # [b, 44, width]
     for i in range(n.blocks, 2 * n.blocks):
         x = block(w, f"block{i}", x, condition)
-    return _part(dense(w, "frames", normalise(x)), STRIDES[0])[:, : n.frames]
+    x = dense(w, "frames", normalise(x)).astype(jnp.float32)
+    return _part(x, STRIDES[0])[:, : n.frames]
 
 
 def block(w: Weights, name: str, x: jax.Array, condition: jax.Array) -> jax.Array:
@@ -144,25 +148,28 @@ def block(w: Weights, name: str, x: jax.Array, condition: jax.Array) -> jax.Arra
     y = normalise(_along_time(x, w[f"{name}/taps"]))
     y = y * (1.0 + scale[:, None]) + shift[:, None]
     y = dense(w, f"{name}/down", jax.nn.gelu(dense(w, f"{name}/up", y)))
-    return x + y * w[f"{name}/gain"][None, None]
+    return x + y * w[f"{name}/gain"][None, None].astype(x.dtype)
 
 
 def dense(w: Weights, name: str, x: jax.Array) -> jax.Array:
-    """[..., inputs] -> [..., outputs]."""
-    return x @ w[f"{name}/kernel"] + w[f"{name}/bias"].reshape((1,) * (x.ndim - 1) + (-1,))
+    """[..., inputs] -> [..., outputs], in the arithmetic of x."""
+    kernel, bias = (w[f"{name}/{part}"].astype(x.dtype) for part in ("kernel", "bias"))
+    return x @ kernel + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 def normalise(x: jax.Array, eps: float = 1e-6) -> jax.Array:
     """Zero mean and unit variance over the last axis (layer normalisation without parameters)."""
+    own = x.dtype
+    x = x.astype(jnp.float32)
     x = x - x.mean(-1, keepdims=True)
-    return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + eps)
+    return (x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + eps)).astype(own)
 
 
 def _along_time(x: jax.Array, taps: jax.Array) -> jax.Array:
     """Correlate each channel of x [b, t, c] with its own taps [TAPS, c]; zeros beyond the ends."""
     t, margin = x.shape[1], TAPS // 2
     x = jnp.pad(x, ((0, 0), (margin, margin), (0, 0)))
-    parts = [x[:, i : i + t] * taps[i][None, None] for i in range(TAPS)]
+    parts = [x[:, i : i + t] * taps[i][None, None].astype(x.dtype) for i in range(TAPS)]
     return sum(parts[1:], parts[0])
 
 

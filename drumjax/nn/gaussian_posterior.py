@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from drumjax.nn.parts import Axis, own_part
+
 _LOWEST, _HIGHEST = -12.0, 4.0  # of the log-variance: neither a spike nor an overflow
 
 
@@ -18,19 +20,15 @@ def kl_to_normal(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
     return 0.5 * jnp.sum(terms, axis=-1)
 
 
-def shared_noise(key: jax.Array, shape: tuple[int, int, int], axis_name: str | None) -> jax.Array:
-    """This device's part of one standard normal draw, so that the split changes no sound's noise.
+def shared_noise(key: jax.Array, shape: tuple[int, int, int], axis_name: Axis) -> jax.Array:
+    """This part's rows of one standard normal draw, so that the split changes no sound's noise.
 
     Args:
-      key: the same on every device.
-      shape: [categories, n of all devices, d].
-      axis_name: the mapped device axis that n is split over, or None.
+      key: the same for every part.
+      shape: [categories, n of all parts, d].
+      axis_name: which part this is: the mapped device axis, a micro-batch, or None.
 
     Returns:
-      [categories, n of this device, d]
+      [categories, n of this part, d]
     """
-    noise = jax.random.normal(key, shape)
-    if axis_name is None:
-        return noise
-    n = shape[1] // jax.lax.axis_size(axis_name)
-    return jax.lax.dynamic_slice_in_dim(noise, jax.lax.axis_index(axis_name) * n, n, axis=1)
+    return own_part(jax.random.normal(key, shape), axis_name, 1)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from drumjax.nn.parts import Axis, gather
+
 # The seven scales that the Wasserstein auto-encoder sums over for CelebA (NDM: "as for CelebA").
 SCALES = {"imq7": (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0), "imq1": (1.0,)}
 
@@ -64,24 +66,23 @@ def mmd2_per_category(
     z: jax.Array,
     prior: jax.Array,
     scales: Sequence[float] = SCALES["imq7"],
-    axis_name: str | None = None,
+    axis_name: Axis = None,
 ) -> jax.Array:
     """MMD of each category against its own draw of the prior; the mean is NDM eq. 4.
 
-    The statistic is not additive over devices: with `axis_name` the codes of all devices are
-    gathered first, and `prior` holds the draw for the whole batch, the same on every device.
+    The statistic is not additive over the parts of a batch: with `axis_name` the codes of all of
+    them are gathered first, and `prior` holds the draw for the whole batch, the same for each.
 
     Args:
-      z: [categories, n, d] (n of this device when `axis_name` is given).
-      prior: [categories, n of all devices, d].
+      z: [categories, n, d] (n of this part when `axis_name` is given).
+      prior: [categories, n of all parts, d].
       scales: kernel scales, summed.
-      axis_name: the mapped device axis, or None.
+      axis_name: which part this is: the mapped device axis, a micro-batch, or None.
 
     Returns:
       [categories]
     """
-    if axis_name is not None:
-        z = jax.lax.all_gather(z, axis_name, axis=1, tiled=True)
+    z = gather(z, axis_name, 1)
     return jax.vmap(lambda a, b: mmd2(a, b, scales))(z, prior)
 
 
@@ -89,7 +90,7 @@ def mmd2_pooled(
     z: jax.Array,
     prior: jax.Array,
     scales: Sequence[float] = SCALES["imq7"],
-    axis_name: str | None = None,
+    axis_name: Axis = None,
 ) -> jax.Array:
     """One MMD of the codes of all categories: an aggregated posterior that may hide the parts.
 
@@ -99,8 +100,7 @@ def mmd2_pooled(
     Returns:
       A scalar.
     """
-    if axis_name is not None:
-        z = jax.lax.all_gather(z, axis_name, axis=1, tiled=True)
+    z = gather(z, axis_name, 1)
     return mmd2(z.reshape(-1, z.shape[-1]), prior.reshape(-1, prior.shape[-1]), scales)
 
 
@@ -109,7 +109,7 @@ def mmd2_by_label(
     prior: jax.Array,
     labels: jax.Array,
     scales: Sequence[float] = SCALES["imq7"],
-    axis_name: str | None = None,
+    axis_name: Axis = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Unbiased MMD^2 of each category where the counts in a batch are what chance makes them.
 
@@ -117,17 +117,16 @@ def mmd2_by_label(
     draws, which no other category sees: `mmd2` of its rows. The shapes do not depend on the counts.
 
     Args:
-      z: [n, d] (n of this device when `axis_name` is given).
-      prior: [n of all devices, d].
+      z: [n, d] (n of this part when `axis_name` is given).
+      prior: [n of all parts, d].
       labels: one-hot [n, categories].
       scales: kernel scales, summed.
-      axis_name: the mapped device axis, or None.
+      axis_name: as for `mmd2_per_category`.
 
     Returns:
       (MMD^2 [categories], 0 where a category has fewer than two codes; counts [categories])
     """
-    if axis_name is not None:
-        z, labels = jax.lax.all_gather((z, labels), axis_name, axis=0, tiled=True)
+    z, labels = gather((z, labels), axis_name, 0)
     n, d = z.shape
     off_diagonal = 1.0 - jnp.eye(n, dtype=z.dtype)
 
@@ -150,16 +149,16 @@ def mmd2_mean(
     prior: jax.Array,
     labels: jax.Array | None,
     scales: Sequence[float] = SCALES["imq7"],
-    axis_name: str | None = None,
+    axis_name: Axis = None,
 ) -> jax.Array:
     """NDM eq. 4 of a batch, balanced or not: the mean over the categories with two codes or more.
 
     Args:
       z: [categories, n, d], or a pool of all categories [1, n, d].
-      prior: the same, with n of all devices.
+      prior: the same, with n of all parts.
       labels: of a pool, one-hot [n, categories]; None if z is balanced.
       scales: kernel scales, summed.
-      axis_name: the mapped device axis, or None.
+      axis_name: as for `mmd2_per_category`.
 
     Returns:
       A scalar.

@@ -1,7 +1,13 @@
 """Checkpoints, latest and best, that open on any device; the only file that imports orbax."""
 
+import asyncio
 import contextlib
+import os
+import re
+import shutil
+import sys
 from collections.abc import Iterator
+from logging import CRITICAL, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +17,56 @@ from absl import logging
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import checkpoint_managers as policies
 
-from drumjax.errors import CheckpointError
+from drumjax.errors import CheckpointError, DrumjaxError
+from drumjax.integrity import (
+    IntegrityError,
+    has_manifest,
+    step_label,
+    verify_folder,
+    write_manifest,
+)
+from drumjax.training.distributed import is_failure, is_first, together
 from drumjax.training.state import TrainState
+from drumjax.training.whole import SEALED, is_whole, set_aside, tell
 
 Composite = ocp.args.Composite
 StandardSave, StandardRestore = ocp.args.StandardSave, ocp.args.StandardRestore
+atomicity = ocp.path.atomicity
+_UNTIL_THE_END: list[contextlib.ExitStack] = []  # of the process
+_PRUNED = "pruned"  # in the checkpoints' folder: what is about to be deleted
+
+
+class _Sealed(atomicity.AtomicRenameTemporaryPath):
+    """A checkpoint's folder while it is written; its manifest comes last, then its name.
+
+    Both come in one rename, so that a folder with a step's name has a manifest from its first
+    moment, whenever the process is killed. Process 0 alone calls this, after all have written.
+    """
+
+    async def finalize(self) -> None:
+        """What orbax does at the end, under another name that counts as unfinished; then ours."""
+        final = self._final_path
+        if not final.name.isdecimal():  # an item's folder, inside a step's
+            return await super().finalize()
+        self._final_path = final.parent / f"{final.name}{atomicity.TMP_DIR_SUFFIX}-sealing"
+        await super().finalize()
+        await asyncio.to_thread(write_manifest, Path(self._final_path), step_label(final.name))
+        self._final_path.rename(final)
+        self._final_path = final
 
 
 class Checkpoints:
     """The checkpoints of one work directory, in `workdir/checkpoints`.
 
     Items: `model` (what sampling needs), `train` (what resuming needs besides) and `config` (JSON).
+    Each folder holds a manifest, and no array of it is handed out before all of it was verified.
+    Those of runs before there were manifests are read with a line that says so.
+
+    Opened for training, damaged checkpoints are moved to `workdir/damaged` with a line each, so
+    that the run goes on from the newest whole one and nothing is deleted.
+
+    Raises:
+      CheckpointError: there are none to read, or those that are there are all damaged.
     """
 
     def __init__(self, workdir: str | Path, read_only: bool = False) -> None:
@@ -30,6 +75,12 @@ class Checkpoints:
             raise CheckpointError(
                 f"{workdir} holds no checkpoints; give the --workdir of a `drumjax.train` run."
             )
+        self.workdir = Path(workdir)
+        self._verified: set[int] = set()
+        self._writing: int | None = None
+        self._hush = contextlib.ExitStack()  # what orbax logs while it writes
+        if not read_only:  # process 0 moves them, and the others list the folder after that
+            self._verified = together(lambda: set_aside(self.workdir) if is_first() else set())
         latest, best = policies.LatestN(2), policies.BestN(get_metric_fn=_loss, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             # BestN alone would not write the metric to disk: after a restart the best is forgotten.
@@ -40,25 +91,63 @@ class Checkpoints:
             create=not read_only,
             read_only=read_only,
             save_interval_steps=0 if read_only else 1,
-            enable_async_checkpointing=False,
+            enable_async_checkpointing=not read_only,
+            temporary_path_class=_Sealed,
+            todelete_subdir=_PRUNED,
         )
         names = ("model", "train", "config")
-        self.workdir = Path(workdir)
-        with _quiet():
-            self._manager = ocp.CheckpointManager(directory, options=options, item_names=names)
+        try:
+            with _quiet():
+                self._manager = ocp.CheckpointManager(directory, options=options, item_names=names)
+            if not read_only:
+                _mute_closed_loops()
+                self._prune()
+        except Exception as error:  # of whatever kind: orbax has no types of its own
+            raise CheckpointError(
+                f"The checkpoints in {workdir} cannot be opened: {_reason(error)}. "
+                "`drumjax verify` says which is damaged."
+            ) from error
 
     def latest_step(self) -> int | None:
-        """The newest complete checkpoint's step, or None."""
-        return self._manager.latest_step()
+        """The newest whole checkpoint's step, or None; a line tells of newer, damaged ones.
+
+        Raises:
+          CheckpointError: there are some, and all are damaged.
+        """
+        damaged = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                self._verify(step)
+            except CheckpointError as error:
+                damaged.append(error)
+                continue
+            for error in damaged:
+                tell(f"{error} Taking step {step} instead.")
+            return step
+        if damaged:
+            raise damaged[0]
+        return None
 
     def best_step(self) -> int | None:
-        """The step of the lowest validation loss, or None."""
+        """The step of the lowest validation loss, or None.
+
+        Raises:
+          CheckpointError: a checkpoint is damaged so that its loss is not known.
+        """
+        self.wait()
+        for step in self._manager.all_steps():
+            if step not in self._verified and has_manifest(self._folder(step)):
+                with self._said(step):
+                    verify_folder(self._folder(step), step_label(step), _is_metric)
         return self._manager.best_step()
 
     def save(
         self, state: TrainState, config: dict[str, Any], host: dict[str, Any], loss: float
     ) -> None:
-        """Write the state at its step; an incomplete write never replaces an older checkpoint.
+        """Begin to write the state at its step; an incomplete write never replaces an older one.
+
+        Returns when the state may change again; what is left to do is done beside the training.
+        `wait`, `close` and the next save wait for its end.
 
         Args:
           state: model and optimiser.
@@ -67,22 +156,74 @@ class Checkpoints:
           loss: the last validation loss; the lowest is kept as the best.
 
         Raises:
-          CheckpointError: the disk is full or cannot be written to.
+          CheckpointError: the disk is full or cannot be written to; now, or at the last save.
         """
         step = int(state.step)
+        self.wait()
         if step in self._manager.all_steps():
             return
         train = {"optimiser": state.optimiser, "lr_scale": state.lr_scale}
         args = Composite(
             model=StandardSave(state.variables),
             train=StandardSave(train),
-            config=ocp.args.JsonSave({"config": config, "host": host}),
+            config=ocp.args.JsonSave({"config": config, "host": host, SEALED: True}),
         )
-        try:
-            with _quiet():
-                self._manager.save(step, args=args, metrics={"loss": float(loss)}, force=True)
+        self._writing = step
+        self._hush.enter_context(_quiet())
+        with self._written():
+            self._manager.save(step, args=args, metrics={"loss": float(loss)}, force=True)
+
+    def wait(self) -> None:
+        """Wait until the last save is on the disk.
+
+        Raises:
+          CheckpointError: it could not be written.
+        """
+        if self._writing is not None:
+            with self._written():
                 self._manager.wait_until_finished()
-        except (OSError, ValueError) as error:
+            self._writing = None
+            self._hush.close()
+            self._prune()
+
+    def _prune(self) -> None:
+        """Delete what orbax moved away in one go, so that no checkpoint is ever half deleted."""
+        if is_first():
+            shutil.rmtree(self.workdir / "checkpoints" / _PRUNED, ignore_errors=True)
+
+    def close(self) -> None:
+        """Wait for the last save, and release the manager's threads.
+
+        Raises:
+          CheckpointError: it could not be written.
+        """
+        try:
+            self.wait()
+        finally:
+            self._writing = None
+            with _quiet():
+                self._manager.close()
+            self._hush.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Close; but where a device or another process failed, the save might never end."""
+        if not (isinstance(error, Exception) and is_failure(error)):
+            self.close()
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """Turn what writing raises into a sentence."""
+        try:
+            yield
+        except (OSError, ValueError, DrumjaxError) as error:
+            step, self._writing = self._writing, None
+            self._hush.close()
+            self._hush.enter_context(_quiet())  # for good: orbax's other threads tell of it later
+            _UNTIL_THE_END.append(self._hush)
+            self._hush = contextlib.ExitStack()
             raise CheckpointError(
                 f"Cannot write the checkpoint of step {step} to {self.workdir}: "
                 f"{_reason(error)}. Free some space and start again with the same command; "
@@ -91,7 +232,8 @@ class Checkpoints:
 
     def config(self, step: int) -> dict[str, Any]:
         """What `save` got as {"config", "host"}."""
-        return self._restore(step, config=ocp.args.JsonRestore())["config"]
+        saved = self._restore(step, config=ocp.args.JsonRestore())["config"]
+        return {key: saved[key] for key in ("config", "host")}
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The whole state, on the default device; `like` gives the tree and shapes."""
@@ -109,20 +251,42 @@ class Checkpoints:
         """The model's variables alone, on the first CPU or default device."""
         return self._restore(step, model=StandardRestore(_abstract(like)))["model"]
 
-    def close(self) -> None:
-        """Release the manager's threads."""
-        self._manager.close()
-
     def _restore(self, step: int, **items: Any) -> Any:
+        self._verify(step)
+        with self._said(step), _quiet():
+            return self._manager.restore(step, args=Composite(**items))
+
+    def _verify(self, step: int) -> None:
+        """Compare a checkpoint with its manifest, once; a line tells of one without."""
+        if step in self._verified:
+            return
+        self.wait()
+        with self._said(step):
+            if not is_whole(self._folder(step)):
+                tell(
+                    f"The checkpoint of step {step} in {self.workdir} was written before there "
+                    "were manifests: whether it is intact cannot be verified."
+                )
+        self._verified.add(step)
+
+    def _folder(self, step: int) -> Path:
+        return self.workdir / "checkpoints" / str(step)
+
+    @contextlib.contextmanager
+    def _said(self, step: int) -> Iterator[None]:
+        """Turn what reading raises into a sentence."""
         try:
-            with _quiet():
-                return self._manager.restore(step, args=Composite(**items))
-        except (OSError, ValueError, KeyError) as error:
+            yield
+        except (IntegrityError, OSError, ValueError, KeyError) as error:
+            reason = error.what if isinstance(error, IntegrityError) else _reason(error)
             raise CheckpointError(
-                f"The checkpoint of step {step} in {self.workdir} cannot be read: "
-                f"{_reason(error)}. Delete {self.workdir / 'checkpoints' / str(step)} "
-                "to go on from an older one."
+                f"The checkpoint of step {step} in {self.workdir} cannot be read: {reason}. "
+                f"Delete {self._folder(step)} to go on from an older one."
             ) from error
+
+
+def _is_metric(name: str) -> bool:
+    return name.startswith("metrics/")
 
 
 def _loss(metrics: dict[str, float]) -> float:
@@ -130,20 +294,36 @@ def _loss(metrics: dict[str, float]) -> float:
 
 
 def _reason(error: BaseException) -> str:
-    """The end of the first line: orbax and tensorstore put paths in front and the reason last."""
+    """What the system said, or else the end of the first line, as orbax puts paths in front."""
+    if code := re.search(r"os_error_code='(\d+)'", str(error)):
+        return os.strerror(int(code[1]))
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return line if len(line) <= 200 else f"... {line[-200:]}"
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep orbax from logging a traceback of each failure that it also raises."""
-    before = logging.get_verbosity()
+    """Keep orbax, and asyncio beneath it, from logging tracebacks of what is raised besides."""
+    loops = getLogger("asyncio")
+    before = logging.get_verbosity(), loops.level
     logging.set_verbosity(logging.FATAL)
+    loops.setLevel(CRITICAL)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        logging.set_verbosity(before[0])
+        loops.setLevel(before[1])
+
+
+def _mute_closed_loops() -> None:
+    """Where a write fails, tensorstore reports what else it had begun to a loop that is closed."""
+
+    def hook(told: Any) -> None:
+        if str(told.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(told)
+
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = hook
 
 
 def _abstract(tree: Any) -> Any:

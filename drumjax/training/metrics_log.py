@@ -1,8 +1,11 @@
 """Numbers on disk: metrics.jsonl, one object a line, and TensorBoard events of the same."""
 
+import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 
 class MetricsLog:
@@ -23,6 +26,7 @@ class MetricsLog:
         self._events = SummaryWriter(
             str(workdir / "events"), write_to_disk=True, purge_step=step + 1
         )
+        _forgive(self._events)
 
     def write(self, step: int, split: str, values: dict[str, float]) -> None:
         """Write one set of scalars under "train" or "validation"."""
@@ -41,5 +45,25 @@ class MetricsLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        self._events.close()
+        try:
+            self._file.close()
+        finally:
+            self._events.close()
+
+
+def _forgive(events: Any) -> None:
+    """Let TensorBoard's file lose what a full disk refuses; metrics.jsonl is what says so.
+
+    Else the thread that writes it would die with a traceback, and the run wait for it forever.
+    """
+    writer = events.file_writer.event_writer._ev_writer
+
+    def forgiving(function: Callable[..., Any]) -> Callable[..., None]:
+        def call(*args: Any) -> None:
+            with contextlib.suppress(OSError):
+                function(*args)
+
+        return call
+
+    for name in ("write_event", "flush", "close"):
+        setattr(writer, name, forgiving(getattr(writer, name)))

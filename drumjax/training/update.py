@@ -9,6 +9,7 @@ import optax
 
 from drumjax.errors import ConfigError
 from drumjax.models.objective import Batch, Loss, Objective, Variables
+from drumjax.training.gradients import PLAIN, Memory, gradients
 from drumjax.training.state import TrainState, trained
 
 Update = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
@@ -32,20 +33,18 @@ def learning_rate(
 
 
 def step_player(
-    loss: Loss, variables: Variables, batch: Batch, key: jax.Array, axis_name: str | None
+    loss: Loss,
+    variables: Variables,
+    batch: Batch,
+    key: jax.Array,
+    axis_name: str | None,
+    memory: Memory,
 ) -> tuple[Any, Any, dict[str, jax.Array]]:
     """Gradients of one player: (gradients, batch_stats, metrics), averaged over `axis_name`."""
-
-    def of(part: dict[str, Any]):
-        params = {**variables["params"], **part}
-        return loss.function({**variables, "params": params}, batch, key, axis_name)
-
-    grads, (stats, metrics) = jax.grad(of, has_aux=True)(trained(variables, loss.trains))
-    metrics = {**metrics, "gradient_norm": optax.tree.norm(grads)}
+    grads, (stats, metrics) = gradients(loss, variables, batch, key, axis_name, memory)
     if axis_name is not None:
         grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
-        metrics["gradient_norm"] = optax.tree.norm(grads)
-    return grads, stats, metrics
+    return grads, stats, {**metrics, "gradient_norm": optax.tree.norm(grads)}
 
 
 def make_update(
@@ -54,6 +53,7 @@ def make_update(
     rate: Callable[[jax.Array], jax.Array],
     seed: int,
     axis_name: str | None = None,
+    memory: Memory = PLAIN,
 ) -> Update:
     """Build update(state, batch) -> (state, metrics), pure in both arguments.
 
@@ -67,7 +67,7 @@ def make_update(
         variables, states, log = state.variables, dict(state.optimiser), {}
         players = objective.losses.items()
         for (player, loss), own in zip(players, jax.random.split(key, len(players)), strict=True):
-            grads, stats, metrics = step_player(loss, variables, batch, own, axis_name)
+            grads, stats, metrics = step_player(loss, variables, batch, own, axis_name, memory)
             part = trained(variables, loss.trains)
             steps, states[player] = optimiser.update(grads, states[player], part)
             part = jax.tree.map(lambda p, u: p - scale * u, part, steps)

@@ -1,0 +1,294 @@
+"""Several processes of one run: how they meet, and that they do what one process does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny import state_maker
+from train_process import SPLITS
+
+from drumjax import train
+from drumjax.errors import ConfigError, DataError, TrainingError
+from drumjax.training import distributed
+from drumjax.training.checkpoint import Checkpoints
+from drumjax.training.distributed import check_settings, is_cluster, together
+from drumjax.training.interrupt import Interrupt
+
+# ml_collections loads a config file in Python's old way.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+TESTS = Path(__file__).parent
+TERMS = ("loss", "mse", "mmd", "gradient_norm")
+BATCH = "--config.data.per_category=8"
+
+
+def start(count, workdir, *flags, devices=1, each=None):
+    """Run `count` processes of a few devices to their ends: [(status, stdout, stderr)]."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "SLURM_"))}
+    environment |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    environment["PYTHONPATH"] = str(TESTS.parent)
+    children = []
+    for i in range(count):
+        own = [f"--coordinator=127.0.0.1:{port}", f"--process_count={count}", f"--process_id={i}"]
+        command = [sys.executable, str(TESTS / "train_process.py"), f"--workdir={workdir}", *flags]
+        command += (own if count > 1 else []) + list((each or {}).get(i, ()))
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        children.append(subprocess.Popen(command, env=environment, **pipes))
+    try:
+        said = [child.communicate(timeout=240) for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    return [(child.returncode, *texts) for child, texts in zip(children, said, strict=True)]
+
+
+def alone(workdir, *flags):
+    """The same run in this process; returns the exit status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "load_source", lambda path, split: SPLITS[split])
+        config = f"--config={TESTS / 'tiny.py'}:cwae"
+        return train.main(["train", config, f"--workdir={workdir}", BATCH, *flags])
+
+
+def rows(workdir, split="train"):
+    lines = (Path(workdir) / "metrics.jsonl").read_text().splitlines()
+    return [row for row in map(json.loads, lines) if row["split"] == split]
+
+
+def restored(workdir, step):
+    """The whole state of a checkpoint, as NumPy arrays."""
+    _, make = state_maker("cwae")
+    checkpoints = Checkpoints(workdir, read_only=True)
+    state = checkpoints.restore(step, jax.eval_shape(make, jax.random.key(0)))
+    checkpoints.close()
+    return jax.device_get(state)
+
+
+def assert_same_run(ours, theirs, steps):
+    """The logged terms of each step, and every array of the last checkpoint.
+
+    Adam's step is near the sign of a gradient that is nearly 0, so that rounding moves a parameter
+    by up to the learning rate; the norm of a whole array hardly feels it.
+    """
+    for a, b in zip(rows(ours), rows(theirs), strict=True):
+        assert a["step"] == b["step"]
+        for term in TERMS:
+            assert a[term] == pytest.approx(b[term], rel=1e-5), (a["step"], term)
+    a, b = (dict(rows(w, "validation")[-1], split=0) for w in (ours, theirs))
+    assert a == pytest.approx(b, rel=1e-5)
+    trees = (jax.tree.leaves_with_path(restored(w, steps)) for w in (ours, theirs))
+    for (path, x), (_, y) in zip(*trees, strict=True):
+        error, norm = np.linalg.norm(x - y), np.linalg.norm(y)
+        assert error <= 1e-4 * norm + 1e-5, jax.tree_util.keystr(path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_once(tmp_path_factory):
+    """The runs of this process compile anew, as each process would; here they find it on disk."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.1), strict=True):
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """Five steps of one process on one device."""
+    workdir = tmp_path_factory.mktemp("one") / "run"
+    assert alone(workdir, "--config.train.steps=5") == 0
+    return workdir
+
+
+def test_two_processes_stop_together_and_one_goes_on_as_if_there_had_been_one(one, tmp_path):
+    """SIGTERM on the second process at step 3; then steps 4 and 5 on one device here."""
+    workdir, flags = tmp_path / "run", [BATCH, "--config.train.parallel=pmap"]
+    ended = start(2, workdir, *flags, "--config.train.steps=50", each={1: ["--stop_at=3"]})
+    assert [status for status, _, _ in ended] == [130, 130], ended
+    assert all("Stopped and saved." in errors for _, _, errors in ended)
+    assert "2 x cpu in 2 processes: pmap" in ended[0][1]
+    assert "Training on" not in ended[1][1]  # one of them speaks
+    assert [row["step"] for row in rows(workdir)] == [1, 2, 3]
+    assert Checkpoints(workdir, read_only=True).latest_step() == 3
+    assert alone(workdir, "--config.train.steps=5") == 0
+    assert_same_run(workdir, one, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_four_processes_then_one_then_eight_devices(one, tmp_path, mode):
+    workdir = tmp_path / "run"
+    flags = [BATCH, f"--config.train.parallel={mode}", "--config.train.steps=2"]
+    ended = start(4, workdir, *flags)
+    assert [status for status, _, _ in ended] == [0] * 4, ended
+    assert alone(workdir, "--config.train.parallel=none", "--config.train.steps=3") == 0
+    assert alone(workdir, "--config.train.parallel=jit", "--config.train.steps=5") == 0
+    assert_same_run(workdir, one, 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_process_that_dies_ends_the_other_with_a_sentence(tmp_path, lost):
+    flags = [BATCH, "--config.train.parallel=pmap", "--config.train.steps=50"]
+    ended = start(2, tmp_path / "run", *flags, each={lost: ["--die_at=2"]})
+    assert ended[lost][0] == -signal.SIGKILL
+    status, _, errors = ended[1 - lost]
+    if status == 1:
+        assert f"drumjax train: Process {1 - lost} lost another one" in errors
+        assert "Traceback" not in errors
+    else:  # JAX's own watch was faster: it aborts a process whose coordinator is gone
+        assert status == -signal.SIGABRT
+        assert "another task died" in errors
+
+
+@pytest.mark.slow
+def test_what_one_process_cannot_use_stops_both(tmp_path):
+    """Different seeds: neither would notice the other's by its own config."""
+    flags = [BATCH, "--config.train.parallel=pmap"]
+    ended = start(2, tmp_path / "run", *flags, each={1: ["--config.seed=5"]})
+    assert [status for status, _, _ in ended] == [1, 1]
+    assert all("The processes have different configs" in errors for _, _, errors in ended)
+    assert not (tmp_path / "run").exists()
+
+
+# Settings
+
+
+def test_settings_are_what_jax_is_told():
+    said = {"coordinator_address": "10.0.0.1:8476", "num_processes": 4, "process_id": 3}
+    assert check_settings("10.0.0.1:8476", 4, 3) == said
+    assert check_settings("10.0.0.1:8476", "4", "3") == said  # from the environment
+    assert check_settings(None, 1, None)["num_processes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ((None, 2, 0), "--coordinator=HOST:PORT, --process_count and"),
+        (("a:1", None, 0), "needs all of"),
+        (("a:1", 2, None), "needs all of"),
+        (("a:1", 2, 2), "no process 2 of 2"),
+        (("a:1", 2, -1), "no process -1 of 2"),
+        (("a:1", 0, 0), "no process 0 of 0"),
+        (("a", 2, 0), "HOST:PORT, such as 10.0.0.1:8476, not a"),
+        (("a:port", 2, 0), "HOST:PORT"),
+        (("a:70000", 2, 0), "HOST:PORT"),
+        (("a:1", "two", 0), "--process_count must be a whole number, not two"),
+    ],
+)
+def test_impossible_settings_are_one_sentence(settings, words):
+    with pytest.raises(ConfigError) as caught:
+        check_settings(*settings)
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(".")
+
+
+def test_impossible_flags_end_the_command(tmp_path, capsys):
+    flags = ["--coordinator=localhost:1", "--process_count=2", "--process_id=2"]
+    assert alone(tmp_path / "x", *flags) == 1
+    assert "drumjax train: There is no process 2 of 2" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "several"),
+    [
+        ({}, False),
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, False),  # sbatch's shell
+        ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_STEP_NUM_TASKS": "4"}, True),
+        ({"SLURM_STEP_NUM_TASKS": "1"}, False),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "t1k-0,t1k-1"}, True),
+    ],
+)
+def test_clusters_are_found_by_what_started_the_process(environment, several):
+    assert is_cluster(environment) == several
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What `jax.distributed.initialize` would be called with, in a clean environment."""
+    for name in (*distributed.VARIABLES, "SLURM_STEP_NUM_TASKS", "TPU_WORKER_HOSTNAMES"):
+        monkeypatch.delenv(name, raising=False)
+    found = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **settings: found.append(settings))
+    return found
+
+
+def test_nothing_is_started_for_one_process(calls, monkeypatch):
+    distributed.initialise()
+    distributed.initialise(process_count=1)
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    distributed.initialise(process_count=1)
+    assert calls == []
+
+
+def test_a_cluster_is_left_to_jax(calls, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    distributed.initialise()
+    [call] = calls
+    assert "coordinator_address" not in call
+    assert call["heartbeat_timeout_seconds"] == distributed.HEARTBEAT
+
+
+def test_flags_win_over_the_environment(calls, monkeypatch):
+    for name, value in zip(distributed.VARIABLES, ("a:1", "8", "7"), strict=True):
+        monkeypatch.setenv(name, value)
+    distributed.initialise(process_id=2)
+    assert (calls[0]["coordinator_address"], calls[0]["process_id"]) == ("a:1", 2)
+
+
+def test_processes_that_do_not_meet_are_one_sentence(calls, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("DEADLINE_EXCEEDED: barrier\nand a page more")
+
+    monkeypatch.setattr(jax.distributed, "initialize", fail)
+    with pytest.raises(ConfigError, match=r"find each other \(DEADLINE_EXCEEDED: barrier\)"):
+        distributed.initialise("a:1", 2, 0)
+
+
+# What all of them do together
+
+
+def test_refusal_of_one_is_everyones(monkeypatch):
+    def refuse():
+        raise DataError("No sounds here.")
+
+    with pytest.raises(DataError, match="No sounds here"):
+        together(refuse)
+    assert together(lambda n: n + 1, 2) == 3
+    monkeypatch.setattr(distributed, "any_process", lambda flag: True)  # another one refuses
+    with pytest.raises(TrainingError, match="Another process cannot go on"):
+        together(lambda: 1)
+
+
+def test_failures_are_told_from_mistakes():
+    lost = ValueError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer")
+    assert distributed.is_failure(lost)
+    assert distributed.is_failure(jax.errors.JaxRuntimeError("INTERNAL: x"))
+    assert not distributed.is_failure(ValueError("shapes do not match"))
+    full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+    assert "--config.train.accumulate=4" in distributed.explain(full)
+    assert distributed.explain(jax.errors.JaxRuntimeError("INTERNAL: x")).startswith("The device")
+
+
+def test_sigterm_asks_to_stop_and_the_handlers_come_back():
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with Interrupt() as interrupt:
+        assert not interrupt.stops()
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupt.stops()
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
