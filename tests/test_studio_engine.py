@@ -77,6 +77,19 @@ def test_clients_are_served_in_turn_one_at_a_time():
     run(scenario)
 
 
+def test_who_was_just_served_waits_for_the_others():
+    """A client that asks again while it is served does not come before one that asks after it."""
+
+    async def scenario(engine, gate):
+        tasks = [await begin(engine, "newest", "a", gate.work(name)) for name in ("a1", "a2")]
+        tasks.append(await begin(engine, "newest", "b", gate.work("b")))
+        gate.open.set()
+        await asyncio.gather(*tasks)
+        assert [name for _, name in gate.order] == ["a1", "b", "a2"]
+
+    run(scenario)
+
+
 def test_each_is_done_whatever_else_the_client_asks():
     async def scenario(engine, gate):
         tasks = [await begin(engine, "each", "a", gate.work(i)) for i in range(4)]
@@ -131,7 +144,7 @@ def test_a_client_with_many_channels_has_one_turn_in_two():
         gate.open.set()
         await asyncio.gather(*tasks, return_exceptions=True)
         order = [name for _, name in gate.order]
-        assert order == [0, "x2", "kit0", "osc", "y2", "kit1", "z2", "kit2"]
+        assert order == [0, "kit0", "x2", "osc", "kit1", "y2", "kit2", "z2"]
         assert engine.superseded == 3
 
     run(scenario)

@@ -1,6 +1,7 @@
 """One player, and the one thread that plays it for all who ask."""
 
 import asyncio
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +47,7 @@ class Engine:
         self.busy = False
         self.memory = asyncio.Lock()
         self._waiting: OrderedDict[Hashable, OrderedDict[Hashable, _Waiting]] = OrderedDict()
+        self._served: Hashable = None  # the last one
         self._thread = ThreadPoolExecutor(1, "drumjax-render")
         self._closed = False
 
@@ -103,7 +105,10 @@ class Engine:
     def _start_next(self) -> None:
         if self.busy or not self._waiting:
             return
-        client, mine = self._waiting.popitem(last=False)
+        first = list(itertools.islice(self._waiting, 2))
+        # Who was served last asked again before the others did: they come first all the same.
+        client = first[-1] if first[0] == self._served else first[0]
+        mine, self._served = self._waiting.pop(client), client
         _, (work, future) = mine.popitem(last=False)
         if mine:
             self._waiting[client] = mine  # behind the others
