@@ -94,3 +94,15 @@ def studio(studio_server):
     yield studio_server
     lines, studio_server.lines[:] = studio_server.lines[:], []
     assert lines == []
+
+
+@pytest.fixture(scope="module")
+def compile_once(tmp_path_factory):
+    """What a module's tests compile is kept on disk until its end."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.1), strict=True):
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)

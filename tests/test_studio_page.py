@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import web_client
 from playing import burst
 from studio_page import SPY, expected
 
@@ -21,13 +20,6 @@ STATE = "JSON.parse(localStorage.getItem('drumjax.session')).work"
 SHOWN = "JSON.stringify([...drumjax.lastBuffer()])"
 PIXELS = "[...document.querySelectorAll('#wave, #mel')].map((c) => c.toDataURL()).join()"
 STATUS = "document.querySelector('#status .text').textContent"
-
-
-@pytest.fixture(scope="module")
-def studio(instruments, tmp_path_factory):
-    library = tmp_path_factory.mktemp("page") / "library"
-    with web_client.running(instruments / "full.safetensors", library) as studio:
-        yield studio
 
 
 @pytest.fixture(scope="module")

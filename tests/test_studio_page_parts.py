@@ -5,7 +5,6 @@ import re
 import librosa
 import numpy as np
 import pytest
-import web_client
 from studio_page import SPY, expected
 
 from drumjax.benchmarks import chromium
@@ -13,19 +12,12 @@ from drumjax.studio import static
 
 
 @pytest.fixture(scope="module")
-def studio(instruments, tmp_path_factory):
-    library = tmp_path_factory.mktemp("parts") / "library"
-    with web_client.running(instruments / "full.safetensors", library) as studio:
-        yield studio
-
-
-@pytest.fixture(scope="module")
-def page(studio):
+def page(studio_server):
     """The page, whose modules are imported one by one."""
     if chromium.found() is None:
         pytest.skip("there is no Chromium")
     with chromium.chromium() as page:
-        page.open(f"http://{studio.host}/")
+        page.open(f"http://{studio_server.host}/")
         page.run("drumjax.ready")
         yield page
 

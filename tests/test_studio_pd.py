@@ -25,9 +25,7 @@ from drumjax.studio.pd.patch import is_untouched, patch_text
 from drumjax.studio.spec import Spec, sound_of
 from drumjax.studio.takes import Takes
 
-needs_pd = pytest.mark.skipif(
-    shutil.which("pd") is None, reason="Pure Data (puredata-core) is not installed"
-)
+needs_pd = pytest.mark.skipif(not shutil.which("pd"), reason="puredata-core is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -30,15 +30,8 @@ def noise():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def compile_once(tmp_path_factory):
-    """Each run compiles anew, as each process would; here all but the first find it on disk."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.1), strict=True):
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+def caching(compile_once):
+    """Runs compile anew, as each process would; here all but the first find it on disk."""
 
 
 def run(workdir, *options, model="cwae", config=None):

@@ -93,15 +93,8 @@ def assert_same_run(ours, theirs, steps):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def compile_once(tmp_path_factory):
-    """The runs of this process compile anew, as each process would; here they find it on disk."""
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in zip(names, (str(tmp_path_factory.mktemp("cache")), 0.1), strict=True):
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
+def caching(compile_once):
+    """Runs compile anew, as each process would; here all but the first find it on disk."""
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def read_audio(path: str | Path) -> tuple[np.ndarray, int]:
             raise AudioDecodeError(f"{path} is not there; check the path.", "not there")
         Path(path).open("rb").close()  # libsndfile would not say why it cannot
         _check_size(path)
-        with soundfile.SoundFile(_native(path)) as file:
+        with soundfile.SoundFile(native(path)) as file:
             _check_header(path, file)
             rate, expected = file.samplerate, file.frames
             samples = _decode(file)  # [n, channels]
@@ -86,7 +86,7 @@ def write_audio(path: str | Path, samples: np.ndarray, sample_rate: int, bits: i
         raise DataError(f"{path} cannot be written; choose one of {', '.join(_WRITERS)}.")
     try:
         soundfile.write(
-            _native(path),
+            native(path),
             quantise(np.asarray(samples), bits),
             sample_rate,
             subtype=f"PCM_{bits}",
@@ -112,7 +112,7 @@ def make_folder(path: str) -> Path:
     return folder
 
 
-def _native(path: str | Path) -> Any:
+def native(path: str | Path) -> Any:
     """A path as soundfile takes it: bytes on POSIX, where names need not be UTF-8."""
     return os.fsencode(path) if os.name == "posix" else path
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import tempfile
 from collections.abc import Hashable
 from pathlib import Path, PurePath
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from starlette.requests import Request
 
-from drumjax.audio.files import AUDIO_SUFFIXES
+from drumjax.audio.files import AUDIO_SUFFIXES, native
 from drumjax.audio.names import brief
 from drumjax.errors import ConfigError, DataError, DrumjaxError
 from drumjax.play.instrument import Instrument, encoder_path
@@ -126,10 +125,9 @@ def _samples(path: str | Path) -> int:
     """Of all channels, as a file's header has them; 0 if it has none, which `read_source` tells."""
     import soundfile
 
-    native: Any = os.fsencode(path) if os.name == "posix" else path
     with (
         contextlib.suppress(OSError, soundfile.SoundFileError, TypeError),
-        soundfile.SoundFile(native) as file,
+        soundfile.SoundFile(native(path)) as file,
     ):
         return file.frames * file.channels
     return 0
