@@ -443,3 +443,19 @@ def test_a_late_answer_is_not_the_next_ones(monkeypatch):
         assert client.known == 3
         assert client.time(0, 0, 0) == 0.2
         assert client.time(0, 0, 1) < 0.2
+
+
+def test_a_checkpoint_is_timed_in_its_parts(tmp_path, caplog):
+    """Nothing is logged besides; an empty folder holds the checkpoints afterwards."""
+    from tiny import get_config
+
+    from drumjax.benchmarks import saving
+    from drumjax.training.checkpoint import Checkpoints
+
+    found = saving.time_checkpoints(get_config("mcnn").to_dict(), 2, tmp_path)
+    assert 0 < found["save"] <= found["written"]
+    assert 0 < found["verify"] < found["restore"]
+    assert found["megabytes"] > 0.01
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert checkpoints.latest_step() == 2
+    assert caplog.messages == []

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Callable
 from importlib import metadata
 from itertools import pairwise
@@ -61,6 +62,33 @@ def matmul() -> Callable[[], Any]:
     a, b = (jax.numpy.asarray(rng.standard_normal((GEMM, GEMM), np.float32)) for _ in range(2))
     product = jax.jit(lambda a, b: a @ b).lower(a, b).compile()
     return lambda: product(a, b).block_until_ready()
+
+
+def peak_rate(dtype: str, devices: int) -> float:
+    """FLOP/s of matrix products on the first `devices` local devices at once, the best of five.
+
+    Args:
+      dtype: of the matrices, "float32" or "bfloat16". Products of float32 are made in whatever
+        precision the device takes for them by itself, as those of the networks are.
+      devices: how many take part.
+    """
+    import jax
+
+    size, count = (GEMM, 1) if jax.default_backend() == "cpu" else (4 * GEMM, 16)
+    rng = np.random.default_rng(0)
+    a = jax.numpy.asarray(rng.standard_normal((size, size), np.float32) / size**0.5, dtype)
+    products = jax.pmap(
+        lambda a: jax.lax.fori_loop(0, count, lambda _, x: a @ x, a),
+        devices=jax.local_devices()[:devices],
+    )
+    each = jax.numpy.broadcast_to(a, (devices, size, size))
+    jax.block_until_ready(products(each))
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        jax.block_until_ready(products(each))
+        times.append(time.perf_counter() - began)
+    return 2.0 * size**3 * count * devices / min(times)
 
 
 def gemm_rate(seconds: float) -> float:

@@ -2,10 +2,8 @@
 
 import argparse
 import json
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +19,11 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="drumjax bench",
         description="Time this machine. --train: a training step of both networks on noise, its "
-        "sounds per second, and the share of its arithmetic in the peak. --play: the player, from "
-        "a code to the bytes of a WAV file, against other ways to run the same networks, which "
-        "take turns so that a busy machine slows all alike. --studio: `drumjax serve`, "
-        "from a message to the file that answers it, also in a drag and in a flood of messages.",
+        "sounds per second, its share of the measured peak, and the time of its input. --play: the "
+        "player, from a code to the bytes of a WAV file, against other ways to run the same "
+        "networks, which take turns so that a busy machine slows all alike. --studio: "
+        "`drumjax serve`, from a message to the file that answers it, also in a drag and in a "
+        "flood of messages.",
     )
     kind = p.add_mutually_exclusive_group()
     kind.add_argument("--train", action="store_true", help="the training steps (the default)")
@@ -41,13 +40,10 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--batch", type=int, default=0, help="override data.per_category")
     train.add_argument("--dtype", choices=("float32", "bfloat16"), help="override compute_dtype")
     train.add_argument(
-        "--peak", type=float, default=0.0, help="the chip's peak in TFLOP/s, if known"
-    )
-    train.add_argument(
         "--scaling",
         action="store_true",
-        help="instead, one model's step on 1 to 8 fake CPU devices and in 1 to 4 processes, which "
-        "share this machine's cores: what sharing a batch costs",
+        help="instead, one model's step on 1 to 8 devices and in 1 to 4 processes: this machine's "
+        "GPUs, or fake devices that share its cores, which show what sharing a batch costs",
     )
     play = p.add_argument_group("with --play, and --instrument with --studio, too")
     play.add_argument(
@@ -79,65 +75,16 @@ def load_config(folder: str | None, model: str, variant: str) -> Any:
     return runpy.run_path(str(path))["get_config"](variant)
 
 
-def time_step(model: str, config: Any, runs: int) -> dict[str, Any]:
-    """Compile one training step and time it: median seconds, sounds per second, GFLOP of the step.
-
-    The arithmetic is XLA's own count of the compiled step, which includes what it adds to the
-    paper's networks (the front end, the gradients, the optimiser).
-    """
-    import jax
-    import numpy as np
-
-    from drumjax.categories import CATEGORIES
-    from drumjax.models import build_objective
-    from drumjax.training.state import adam, create_state
-    from drumjax.training.update import learning_rate, make_update
-
-    objective = build_objective(config.to_dict(), CATEGORIES)
-    optimiser = adam()
-    state = create_state(objective, optimiser, jax.random.key(0))
-    update = make_update(objective, optimiser, learning_rate(1e-3, "constant", 1, 0), 0)
-    rows, n = (len(CATEGORIES) if config.data.balanced else 1), config.data.per_category
-    rng = np.random.default_rng(0)
-    audio = rng.normal(0, 3000, (rows, n, config.mel.num_samples)).astype(np.int16)
-    category = np.tile(np.arange(rows, dtype=np.int32)[:, None], (1, n))
-    batch = {"audio": audio, "category": category}
-    step = jax.jit(update, donate_argnums=0).lower(state, batch).compile()
-
-    def run() -> float:
-        nonlocal state
-        began = time.perf_counter()
-        state, metrics = step(state, batch)
-        jax.block_until_ready(metrics)
-        return time.perf_counter() - began
-
-    seconds = _median(run, runs)
-    cost = step.cost_analysis() or {}
-    return {
-        "model": model,
-        "batch": rows * n,
-        "seconds": seconds,
-        "sounds_per_second": rows * n / seconds,
-        "gflop": cost.get("flops", 0.0) / 1e9,
-        "device": jax.devices()[0].device_kind,
-    }
-
-
-def _median(run: Callable[[], float], runs: int) -> float:
-    run()
-    run()
-    return statistics.median(run() for _ in range(runs))
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit status."""
     args = parser().parse_args(underscored(argv))
     if args.runs is not None and args.runs < 1:
         raise ConfigError("--runs must be at least 1.")
     _check_writable(args.json)
-    kind = _play if args.play else _studio if args.studio else _train
-    if args.scaling:
-        kind = _scaling
+    if args.scaling and (args.play or args.studio):
+        raise ConfigError("--scaling goes with --train alone; leave out --play and --studio.")
+    train = _scaling if args.scaling else _train
+    kind = _play if args.play else _studio if args.studio else train
     figures = kind(args)
     if args.json:
         write_file(args.json, (json.dumps(figures, indent=2) + "\n").encode())
@@ -150,43 +97,44 @@ def _check_writable(file: str | None) -> None:
         raise DataError(f"{file} cannot be written; choose another --json.")
 
 
-def _train(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Time the training steps, a line each."""
-    rows = []
+def _config(args: argparse.Namespace, model: str, batch: int = 0) -> dict[str, Any]:
+    """A model's config with what the flags change of it; `batch` if they say nothing of that."""
+    config = load_config(args.configs, model, args.variant)
+    if args.batch or batch:
+        config.data.per_category = args.batch or batch
+    if args.dtype:
+        config[model].compute_dtype = args.dtype
+    return config.to_dict()
+
+
+def _train(args: argparse.Namespace) -> dict[str, Any]:
+    """Time the training steps on all local devices, print the table and return it."""
+    from drumjax.benchmarks import machine, training
+
+    about, rows = machine.describe(), []
     for model in ("cwae", "mcnn") if args.model == "both" else (args.model,):
-        config = load_config(args.configs, model, args.variant)
-        if args.batch:
-            config.data.per_category = args.batch
-        if args.dtype:
-            config[model].compute_dtype = args.dtype
-        row = {"variant": args.variant, **time_step(model, config, args.runs or 7)}
-        rate = row["gflop"] / row["seconds"]
-        row["gflop_per_second"] = rate
-        peak = f", {100 * rate / 1e3 / args.peak:.1f} % of the peak" if args.peak else ""
-        print(
-            f"{model}:{args.variant}  batch {row['batch']}  {row['seconds'] * 1e3:.0f} ms a step  "
-            f"{row['sounds_per_second']:.1f} sounds/s  {rate:.0f} GFLOP/s{peak}  ({row['device']})",
-            flush=True,
-        )
-        rows.append(row)
-    return rows
+        config = _config(args, model)
+        _say(f"timing {model}:{args.variant}")
+        row = training.time_training(config, "auto", args.runs or 7)
+        rows.append({"model": model, "variant": args.variant, **row})
+    print(training.show(rows))
+    return {"machine": about, "rows": rows}
 
 
 def _scaling(args: argparse.Namespace) -> dict[str, Any]:
-    """Time a training step on fake devices and in processes, print the table and return it."""
+    """Time a training step on several devices and in processes, print the table and return it."""
     from drumjax.benchmarks import machine, scaling
 
     model = "cwae" if args.model == "both" else args.model
-    config = load_config(args.configs, model, args.variant)
-    config.data.per_category = args.batch or 8
-    if config.data.per_category % max(scaling.DEVICES) or not config.data.balanced:
+    config = _config(args, model, 8)
+    if config["data"]["per_category"] % max(scaling.DEVICES) or not config["data"]["balanced"]:
         raise ConfigError(
             f"--scaling needs a balanced --batch that {max(scaling.DEVICES)} devices can share."
         )
     about = {"machine": machine.describe(), "model": model, "variant": args.variant}
-    rows = scaling.bench_scaling(model, config.to_dict(), args.runs or 7, _say)
+    rows = scaling.bench_scaling(config, args.runs or 7, _say)
     print(scaling.show(rows))
-    return {**about, "batch": config.data.per_category, "rows": rows}
+    return {**about, "rows": rows}
 
 
 def chosen_rivals(text: str) -> list[str]:
