@@ -185,8 +185,11 @@ def announce(sampler: Sampler, mode: str) -> None:
         devices += f" in {jax.process_count()} processes"
     how = "one device" if mode == "none" else mode
     lines = [f"Training on {sampler.source.describe()}", f"Running on {devices}: {how}"]
-    if mode == "none" and jax.local_device_count() > 1:
-        lines.append(f"Make data.per_category a multiple of {jax.local_device_count()} to use all.")
+    if mode == "none" and (count := jax.local_device_count()) > 1:
+        lines.append(
+            f"{count - 1} of {count} devices are idle: {sampler.per_category} sounds cannot be "
+            f"shared by {count}. Give --config.data.per_category a multiple of {count} to use all."
+        )
     print("\n".join([*lines, *sampler.warnings()]), flush=True)
 
 

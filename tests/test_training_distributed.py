@@ -205,6 +205,9 @@ def test_impossible_flags_end_the_command(tmp_path, capsys):
         ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, False),
         ({"TPU_WORKER_HOSTNAMES": "t1k-0,t1k-1"}, True),
+        ({"TPU_PROCESS_ADDRESSES": "a:1,b:1", "TPU_WORKER_HOSTNAMES": "a"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "t1k-0", "MEGASCALE_NUM_SLICES": "2"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "t1k-0", "MEGASCALE_NUM_SLICES": "1"}, False),
     ],
 )
 def test_clusters_are_found_by_what_started_the_process(environment, several):
@@ -235,6 +238,39 @@ def test_a_cluster_is_left_to_jax(calls, monkeypatch):
     [call] = calls
     assert "coordinator_address" not in call
     assert call["heartbeat_timeout_seconds"] == distributed.HEARTBEAT
+
+
+@pytest.mark.parametrize(
+    ("tasks", "gpus", "own"),
+    [
+        ("1(x2)", "0,1,2,3", [0, 1, 2, 3]),  # one process on each of two machines of four GPUs
+        ("1", "4,6", [0, 1]),  # by their places in the list
+        ("4(x2)", "0,1,2,3", None),  # one process a GPU: JAX takes that of its number
+        ("1(x2)", "0", None),
+        ("", "0,1", None),
+    ],
+)
+def test_a_process_alone_on_its_machine_takes_all_gpus(calls, monkeypatch, tasks, gpus, own):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_STEP_TASKS_PER_NODE", tasks)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    distributed.initialise()
+    assert calls[0]["local_device_ids"] == own
+
+
+def test_a_process_that_was_told_its_number_takes_all_that_it_sees(calls, monkeypatch):
+    """Found in spite of the flags, SLURM would make JAX choose one GPU of the machine's."""
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    distributed.initialise("a:1", 2, 1)
+    assert calls[0]["cluster_detection_method"] == "deactivate"
+    assert "local_device_ids" not in calls[0]
+
+
+def test_a_tpu_that_knows_of_no_others_is_alone(monkeypatch):
+    monkeypatch.setattr(distributed.Path, "glob", lambda self, pattern: [self / "accel0"])
+    monkeypatch.setattr(distributed.importlib.util, "find_spec", lambda name: name)
+    assert is_cluster({})
+    assert not is_cluster({"TPU_SKIP_MDS_QUERY": "1"})
 
 
 def test_flags_win_over_the_environment(calls, monkeypatch):

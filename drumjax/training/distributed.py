@@ -7,6 +7,7 @@ batch; all of them hold the same state and take the same decisions; process 0 wr
 import importlib.util
 import json
 import os
+import re
 import sys
 import zlib
 from collections.abc import Callable, Mapping
@@ -32,7 +33,9 @@ def initialise(
     """Join the run's other processes, if it has any; nothing in JAX may have been computed before.
 
     What is not given is taken from the environment (`VARIABLES`). Where nothing is said there
-    either, JAX finds the others by itself if srun, Open MPI or a TPU host started this process.
+    either, JAX finds the others by itself if srun, Open MPI 4 or a TPU host started this process.
+    A process takes all devices of its machine, except where several were started there by srun or
+    Open MPI: then each takes the GPU of its number.
 
     Args:
       coordinator: HOST:PORT of process 0, the same for all.
@@ -51,7 +54,8 @@ def initialise(
         return
     try:
         jax.distributed.initialize(
-            **given,
+            **(given or {"local_device_ids": own_gpus(os.environ)}),
+            cluster_detection_method="deactivate" if given else None,
             initialization_timeout=PATIENCE,
             heartbeat_timeout_seconds=HEARTBEAT,
             shutdown_timeout_seconds=HEARTBEAT,
@@ -95,13 +99,26 @@ def is_cluster(environment: Mapping[str, str]) -> bool:
     An sbatch script's own shell is no such process: it holds SLURM_NTASKS, but the others never
     start.
     """
-    for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"):
+    for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "MEGASCALE_NUM_SLICES"):
         if environment.get(name, "1") not in ("", "1"):
             return True
-    if "TPU_WORKER_HOSTNAMES" in environment:
-        return "," in environment["TPU_WORKER_HOSTNAMES"]
+    for name in ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES"):
+        if name in environment:
+            return "," in environment[name]
+    if "TPU_SKIP_MDS_QUERY" in environment:  # a TPU whose service knows of no others
+        return False
     chips = [*Path("/dev").glob("accel[0-9]*"), *Path("/dev").glob("vfio/[0-9]*")]
     return bool(chips) and importlib.util.find_spec("libtpu") is not None
+
+
+def own_gpus(environment: Mapping[str, str]) -> list[int] | None:
+    """All GPUs that SLURM gives a process that it started alone on its machine.
+
+    JAX would take the one of the process's number there, which is right for one process a GPU.
+    """
+    alone = re.fullmatch(r"1(\(x\d+\))?", environment.get("SLURM_STEP_TASKS_PER_NODE", ""))
+    gpus = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return list(range(len(gpus))) if alone and len(gpus) > 1 else None
 
 
 def is_first() -> bool:
