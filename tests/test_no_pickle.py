@@ -38,6 +38,7 @@ def test_a_pickle_in_the_place_of_a_file_is_refused(told):
 def test_a_pickle_in_the_place_of_one_file_of_many_is_harmless(told):
     """Not all of them are needed: a data set keeps its sounds twice, and notes beside them."""
     assert len(told["single"]) > 20
+    assert [words for words in told["single"].values() if words.startswith("BAD")] == []
     for name, error in (("out", "DataError"), ("run/checkpoints", "CheckpointError")):
         words = [words for key, words in told["single"].items() if key.startswith(f"{name}: ")]
         assert any(word.startswith(error) for word in words)

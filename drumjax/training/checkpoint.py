@@ -93,7 +93,7 @@ class Checkpoints:
             save_interval_steps=0 if read_only else 1,
             enable_async_checkpointing=not read_only,
             temporary_path_class=_Sealed,
-            todelete_subdir=_PRUNED,
+            todelete_subdir=None if read_only else _PRUNED,
         )
         names = ("model", "train", "config")
         try:
@@ -277,7 +277,10 @@ class Checkpoints:
         """Turn what reading raises into a sentence."""
         try:
             yield
-        except (IntegrityError, OSError, ValueError, KeyError) as error:
+        except Exception as error:
+            kinds = (IntegrityError, OSError, ValueError, KeyError)
+            if not isinstance(error, kinds) and type(error) is not Exception:  # orbax raises both
+                raise
             reason = error.what if isinstance(error, IntegrityError) else _reason(error)
             raise CheckpointError(
                 f"The checkpoint of step {step} in {self.workdir} cannot be read: {reason}. "
