@@ -68,14 +68,14 @@ def write_manifest(folder: str | Path, label: str = "") -> None:
             if os.name != "nt":  # where a file open for reading cannot be synced
                 os.fsync(file.fileno())
     for inner, _, _ in os.walk(folder):
-        _sync_folder(inner)
+        sync_folder(inner)
     beside = folder / f".{MANIFEST}.tmp"
     with beside.open("wb") as file:
         file.write(_encode(label, files))
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, folder / MANIFEST)
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
 def verify_folder(
@@ -192,7 +192,7 @@ def _why(error: OSError) -> str:
     return error.strerror or type(error).__name__
 
 
-def _sync_folder(folder: str | Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Bring a folder's list of names to the disk, where the system can do that."""
     if os.name == "nt":
         return

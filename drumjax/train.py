@@ -1,5 +1,6 @@
 """Train any model: `python -m drumjax.train --config=configs/cwae.py[:variant] --workdir=DIR`."""
 
+import contextlib
 import functools
 import sys
 import time
@@ -14,33 +15,36 @@ from absl import flags
 from ml_collections import config_flags
 from tqdm import tqdm
 
+import drumjax
 from drumjax.data.augment import AugmentConfig
 from drumjax.data.sampler import Sampler
 from drumjax.data.source import Source, fingerprint, load_source
 from drumjax.errors import ConfigError, DataError, DrumjaxError, TrainingError
 from drumjax.evals.pictures import write_validation
+from drumjax.lock import hold
 from drumjax.models import batch_size, build_objective, check_batches, mel_config
 from drumjax.models.objective import Objective, Variables
 from drumjax.training.checkpoint import Checkpoints
-from drumjax.training.config import check_workdir, claim_workdir
+from drumjax.training.config import check_config, check_same, check_workdir, claim_workdir
 from drumjax.training.config_files import with_configs
 from drumjax.training.distributed import (
     FLAGS,
     agree,
+    agreed,
     check_alike,
-    check_shared,
     explain,
     initialise,
     is_failure,
     is_first,
     leave,
-    to_global,
+    on_first,
+    share,
     to_local,
     together,
 )
 from drumjax.training.gradients import Memory
 from drumjax.training.interrupt import Interrupt, Stopped
-from drumjax.training.parallel import parallelise, resolve_mode
+from drumjax.training.parallel import Runner, parallelise, resolve_mode
 from drumjax.training.plateau import Plateau, observe
 from drumjax.training.progress import Progress
 from drumjax.training.state import TrainState, adam, create_state
@@ -102,28 +106,50 @@ def batches(
             yield batch
 
 
-def resume(
+def read_newest(
     checkpoints: Checkpoints,
-    state: TrainState,
+    fresh: TrainState,
+    config: dict[str, Any],
+    data: dict[str, Any],
+) -> tuple[TrainState, dict[str, Any] | None]:
+    """The newest checkpoint's state, and the plateau beside it; otherwise (fresh, None).
+
+    Raises:
+      ConfigError: the run was begun with another config or on other data.
+      CheckpointError: there are checkpoints, and all are damaged.
+    """
+    step = checkpoints.latest_step()
+    if step is None:
+        return fresh, None
+    saved = checkpoints.config(step)
+    known = {k: v for k, v in saved["config"].items() if k != "categories"}
+    check_same(config, known, str(checkpoints.workdir))
+    if saved["host"]["data"] != data:
+        raise ConfigError(
+            f"This run was begun on another data set, of {saved['host']['data']['sounds']} sounds; "
+            "give it that one as --config.data.path, or begin another --workdir."
+        )
+    print(f"Going on from step {step}.", flush=True)
+    return checkpoints.restore(step, fresh), saved["host"]["plateau"]
+
+
+def resume(
+    checkpoints: Checkpoints | None,
+    fresh: TrainState,
     objective: Objective,
     source: Source,
+    config: dict[str, Any],
     data: dict[str, Any],
 ) -> tuple[TrainState, Plateau]:
     """The newest checkpoint's state, or a fresh one with constants fitted to the training set.
 
-    `data` is the source's `fingerprint`, which must be the one that the run began with.
+    Process 0 reads, and the others take from it what it read. `data` is the source's `fingerprint`.
     """
-    step = checkpoints.latest_step()
-    if step is not None:
-        host = checkpoints.config(step)["host"]
-        if host["data"] != data:
-            raise ConfigError(
-                f"This run was begun on another data set, of {host['data']['sounds']} sounds; give "
-                "it that one as --config.data.path, or begin another --workdir."
-            )
-        if is_first():
-            print(f"Going on from step {step}.", flush=True)
-        return checkpoints.restore(step, state), Plateau(**host["plateau"])
+    found = on_first(read_newest, checkpoints, fresh, config, data)
+    state, plateau = found or (fresh, None)
+    plateau = share(plateau)
+    if plateau is not None:
+        return agree(state), Plateau(**plateau)
     starts = list(range(0, len(source.names), 64))
     bar = tqdm(
         starts, "Measuring the training set", unit="chunk", leave=False, disable=not is_first()
@@ -141,10 +167,12 @@ def check_finite(metrics: dict[str, float], step: int) -> None:
     """
     bad = [name for name, value in metrics.items() if not np.isfinite(value)]
     if bad:
-        raise TrainingError(
-            f"Step {step}: {', '.join(bad)} is not a finite number. Training stopped; the last "
-            "checkpoint is intact. Begin another --workdir with a lower "
-            "--config.train.learning_rate."
+        raise agreed(
+            TrainingError(
+                f"Step {step}: {', '.join(bad)} is not a finite number. Training stopped; the last "
+                "checkpoint is intact. Begin another --workdir with a lower "
+                "--config.train.learning_rate."
+            )
         )
 
 
@@ -193,72 +221,91 @@ def announce(sampler: Sampler, mode: str) -> None:
     print("\n".join([*lines, *sampler.warnings()]), flush=True)
 
 
-def open_workdir(config: dict[str, Any], workdir: Path, data: dict[str, Any]) -> Checkpoints:
-    """Claim the work directory for this run, once all processes are known to agree on it."""
-    check_alike("data sets", data)
+def check_run(config: dict[str, Any], workdir: Path) -> None:
+    """Refuse what cannot be trained, or what the processes of a run do not agree on."""
+    together(check_config, config)
+    check_alike("versions of drumjax or JAX", [drumjax.__version__, jax.__version__])
     check_alike("configs", {**config, "data": {**config["data"], "path": ""}})
-    together(lambda: claim_workdir(workdir, config) if is_first() else None)
-    check_shared(workdir)
-    return Checkpoints(workdir)
+    together(check_schedule, config["train"])
+    on_first(check_workdir, workdir, config)
+
+
+def compile_update(config: dict[str, Any], objective: Objective, per_category: int) -> Runner:
+    """The update of a config, to be run on all devices."""
+    t = config["train"]
+    rate = learning_rate(t["learning_rate"], t["schedule"], t["steps"], t["warmup"])
+    memory = Memory(t["accumulate"], t["remat"])
+    build = functools.partial(
+        make_update, objective, adam(t["beta1"]), rate, config["seed"], memory=memory
+    )
+    return parallelise(build, resolve_mode(t["parallel"], per_category, t["accumulate"]))
+
+
+@contextlib.contextmanager
+def open_workdir(config: dict[str, Any], workdir: Path) -> Iterator[Any]:
+    """Take the work directory for this run alone; gives process 0 its checkpoints, others None."""
+    on_first(claim_workdir, workdir, config)
+    busy = f"A run is already using {workdir}; wait for it, or choose another --workdir."
+    with contextlib.ExitStack() as stack:
+        if lock := on_first(hold, workdir / ".lock", busy):
+            stack.enter_context(lock)
+        if checkpoints := on_first(Checkpoints, workdir):
+            stack.enter_context(checkpoints)
+        yield checkpoints
 
 
 def train(config: dict[str, Any], workdir: Path) -> TrainState:
     """Run an experiment, or go on with the one that `workdir` holds; returns the last state."""
-    together(check_workdir, workdir, config)
+    check_run(config, workdir)
     t = config["train"]
-    check_schedule(t)
     source, held_out, sampler = together(load_data, config)
-    objective, mel = build_objective(config, source.categories), mel_config(config)
-    optimiser = adam(t["beta1"])
-    rate = learning_rate(t["learning_rate"], t["schedule"], t["steps"], t["warmup"])
-    memory = Memory(t["accumulate"], t["remat"])
-    build = functools.partial(
-        make_update, objective, optimiser, rate, config["seed"], memory=memory
-    )
-    mode = resolve_mode(t["parallel"], sampler.per_category, t["accumulate"])
-    run = parallelise(build, mode)
-    scores, reconstruct = jax.jit(objective.validate), jax.jit(objective.reconstruct)
     data = fingerprint(source)
-    checkpoints = open_workdir(config, workdir, data)
-    announce(sampler, mode)
-
-    fresh = create_state(objective, optimiser, jax.random.key(config["seed"]))
-    state, plateau = resume(checkpoints, fresh, objective, source, data)
-    start, every = int(state.step), t["validate_every"] or max(sampler.steps_per_epoch, 50)
+    check_alike("data sets", [data, fingerprint(held_out)])
+    objective, mel = together(build_objective, config, source.categories), mel_config(config)
+    run = together(compile_update, config, objective, sampler.per_category)
+    scores, reconstruct = jax.jit(objective.validate), jax.jit(objective.reconstruct)
+    fresh = create_state(objective, adam(t["beta1"]), jax.random.key(config["seed"]))
     sounds = batch_size(config, source.categories)
     told = {**config, "categories": list(source.categories)}
 
-    def save(loss: float) -> None:
-        host = {"data": data, "plateau": plateau._asdict()}
-        checkpoints.save(to_global(state), told, host, loss)
+    with open_workdir(config, workdir) as checkpoints:
+        announce(sampler, run.mode)
+        state, plateau = resume(checkpoints, fresh, objective, source, config, data)
+        start, every = int(state.step), t["validate_every"] or max(sampler.steps_per_epoch, 50)
 
-    with checkpoints, Progress(workdir, start, t["steps"]) as progress, Interrupt() as interrupt:
-        began = time.perf_counter()
-        for step, batch in enumerate(batches(sampler, start, t["steps"], run.put_batch), start + 1):
-            state, metrics = run(state, batch)
-            metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
-            check_finite(metrics, step)
-            metrics["sounds_per_second"] = sounds / (time.perf_counter() - began)
-            last = step == t["steps"]
-            progress.step(step, metrics, log=step % t["log_every"] == 0 or last)
-            keep = step % t["checkpoint_every"] == 0 or last
-            if step % every == 0 or keep:
-                values = validate(objective, scores, state.variables, held_out)
-                check_finite(values, step)
-                progress.validated(step, values)
-                rule = {"factor": t["plateau_factor"], "patience": t["plateau_patience"]}
-                plateau = observe(plateau, values["loss"], **rule)
-                state = state._replace(lr_scale=jax.numpy.float32(plateau.scale))
-                if keep:
-                    state = calibrate(objective, state, source, t["calibrate_sounds"])
-                    save(values["loss"])
-                    if is_first():
-                        own = to_local(state.variables)
-                        write_validation(reconstruct, own, held_out, mel, workdir, step)
-            if interrupt.stops():
-                save(float("inf"))  # not validated, so never the best
-                raise Stopped
+        def save(loss: float) -> None:
+            beside = {"data": data, "plateau": plateau._asdict()}
+            on_first(lambda: checkpoints.save(to_local(state), told, beside, loss))
+
+        with Progress(workdir, start, t["steps"]) as progress, Interrupt() as interrupt:
+            coming = batches(sampler, start, t["steps"], run.put_batch)
             began = time.perf_counter()
+            for step, batch in enumerate(coming, start + 1):
+                state, metrics = run(state, batch)
+                metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
+                check_finite(metrics, step)
+                metrics["sounds_per_second"] = sounds / (time.perf_counter() - began)
+                last = step == t["steps"]
+                progress.step(step, metrics, log=step % t["log_every"] == 0 or last)
+                keep = step % t["checkpoint_every"] == 0 or last
+                if step % every == 0 or keep:
+                    values = validate(objective, scores, state.variables, held_out)
+                    check_finite(values, step)
+                    progress.validated(step, values)
+                    rule = {"factor": t["plateau_factor"], "patience": t["plateau_patience"]}
+                    plateau = observe(plateau, values["loss"], **rule)
+                    state = state._replace(lr_scale=jax.numpy.float32(plateau.scale))
+                    if keep:
+                        state = calibrate(objective, state, source, t["calibrate_sounds"])
+                        save(values["loss"])
+                        own = to_local(state.variables)
+                        on_first(write_validation, reconstruct, own, held_out, mel, workdir, step)
+                if interrupt.stops():
+                    save(float("inf"))  # not validated, so never the best
+                    on_first(lambda: checkpoints.wait())
+                    raise Stopped
+                began = time.perf_counter()
+        on_first(lambda: checkpoints.wait())
     if is_first():
         print(f"Trained for {t['steps']} steps. The checkpoints are in {workdir / 'checkpoints'}.")
     return state
@@ -318,12 +365,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except flags.Error as error:
         print(f"drumjax train: {error}", file=sys.stderr)
         return 2
-    except DrumjaxError as error:
-        print(f"drumjax train: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"drumjax train: {say_refused(error)}", file=sys.stderr)
-        return leave(1)
+    except (DrumjaxError, OSError) as error:
+        said = say_refused(error) if isinstance(error, OSError) else error
+        print(f"drumjax train: {said}", file=sys.stderr)
+        return leave(1, error)
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         if not is_failure(error):
             raise
@@ -334,7 +379,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
-        return 130
+        return leave(130)
     return 0
 
 

@@ -12,6 +12,7 @@ import soundfile
 from tiny import MEL, bursts
 
 from drumjax import train
+from drumjax.lock import hold
 from drumjax.training.checkpoint import Checkpoints
 
 # ml_collections loads a config file in Python's old way.
@@ -239,6 +240,23 @@ def test_workdir_of_another_config_is_refused(again, capsys):
     refused(capsys, "seed was 0, now 5", "cwae.beta was 10.0, now 3.0", "another --workdir")
     assert saved(again, 3).keys() == before.keys()
     assert not (again / "checkpoints" / "9").exists()
+
+
+def test_a_run_keeps_its_config_when_the_file_beside_it_is_gone(again, capsys):
+    """As after the advice to delete a config.json that cannot be read."""
+    (again / "config.json").unlink()
+    assert run(again, "--config.train.steps=4", "--config.seed=5") == 1
+    refused(capsys, "seed was 0, now 5")
+    (again / "config.json").unlink()
+    assert run(again, "--config.train.steps=4") == 0
+
+
+def test_a_run_that_is_already_running_is_left_alone(again, capsys):
+    before = (again / "metrics.jsonl").read_text()
+    with hold(again / ".lock", ""):
+        assert run(again, "--config.train.steps=4") == 1
+    refused(capsys, "A run is already using", "choose another --workdir")
+    assert (again / "metrics.jsonl").read_text() == before
 
 
 def test_data_of_other_categories_are_refused(again, capsys, monkeypatch):

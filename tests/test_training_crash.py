@@ -161,6 +161,32 @@ def test_a_full_disk_ends_the_run_in_one_sentence(cache, unbroken, tmp_path):
     assert rows(tmp_path / "run") == rows(unbroken)
 
 
+NO_ROOM = """
+import errno
+from drumjax.training import checkpoint
+async def create(self):
+    raise OSError(errno.ENOSPC, "No space left on device", str(self._final_path))
+save = checkpoint.Checkpoints.save
+def save_once(self, state, *rest):
+    save(self, state, *rest)
+    checkpoint._Sealed.create = create
+checkpoint.Checkpoints.save = save_once
+"""
+
+
+@pytest.mark.slow
+def test_a_disk_without_room_for_a_folder_ends_the_run_at_once(cache, tmp_path):
+    """Once, threads that waited for the folder kept the process for five minutes."""
+    began = time.monotonic()
+    status, said = finish(tmp_path / "run", cache, before=NO_ROOM)
+    assert time.monotonic() - began < 150
+    assert status == 1, said
+    assert "Traceback" not in said
+    assert "Cannot write the checkpoint of step 4" in said
+    assert "No space left on device" in said
+    assert kept(tmp_path / "run") == [2]
+
+
 def call(workdir, capsys, *options):
     """The exit status and the last line of a run in this process."""
     capsys.readouterr()

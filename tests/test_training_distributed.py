@@ -147,10 +147,37 @@ def test_process_that_dies_ends_the_other_with_a_sentence(tmp_path, lost):
 
 
 @pytest.mark.slow
-def test_what_one_process_cannot_use_stops_both(tmp_path):
-    """Different seeds: neither would notice the other's by its own config."""
+def test_two_processes_go_on_and_only_the_first_needs_the_disk(one, tmp_path):
+    """The second is told of another work directory, as a host that does not share the first's."""
+    flags, other = [BATCH, "--config.train.parallel=pmap"], tmp_path / "other"
+    for steps in (3, 5):
+        own = [*flags, f"--config.train.steps={steps}"]
+        ended = start(2, tmp_path / "run", *own, each={1: [f"--workdir={other}"]})
+        assert [status for status, _, _ in ended] == [0, 0], ended
+    assert "Going on from step 3." in ended[0][1]
+    assert not other.exists()
+    assert_same_run(tmp_path / "run", one, 5)
+
+
+@pytest.mark.slow
+def test_full_disk_of_the_first_ends_both_with_a_sentence(tmp_path):
+    flags = [BATCH, "--config.train.parallel=pmap", "--config.train.checkpoint_every=2"]
+    flags.append("--config.train.steps=50")
+    ended = start(2, tmp_path / "run", *flags, each={0: ["--full_at=3"]})
+    assert [status for status, _, _ in ended] == [1, 1], ended
+    assert "drumjax train: File too large. Put that right" in ended[0][2]  # of a picture
+    assert "Cannot write the checkpoint of step 4" in ended[0][2]
+    assert "Another process cannot go on" in ended[1][2]
+    assert all("Traceback" not in errors for _, _, errors in ended)
+    assert Checkpoints(tmp_path / "run", read_only=True).latest_step() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", ["--config.seed=5", "--config.train.steps=0"])
+def test_what_one_process_cannot_use_stops_both(tmp_path, flag):
+    """Neither would notice the other's seed; no steps are refused by the one that has none."""
     flags = [BATCH, "--config.train.parallel=pmap"]
-    ended = start(2, tmp_path / "run", *flags, each={1: ["--config.seed=5"]})
+    ended = start(2, tmp_path / "run", *flags, each={1: [flag]})
     assert [status for status, _, _ in ended] == [1, 1]
     assert all("The processes have different configs" in errors for _, _, errors in ended)
     assert not (tmp_path / "run").exists()
@@ -302,6 +329,12 @@ def test_refusal_of_one_is_everyones(monkeypatch):
     monkeypatch.setattr(distributed, "any_process", lambda flag: True)  # another one refuses
     with pytest.raises(TrainingError, match="Another process cannot go on"):
         together(lambda: 1)
+
+
+def test_only_the_first_process_works(monkeypatch):
+    assert distributed.on_first(lambda n: n + 1, 2) == 3
+    monkeypatch.setattr(distributed, "is_first", lambda: False)
+    assert distributed.on_first(lambda: 1 / 0) is None
 
 
 def test_failures_are_told_from_mistakes():

@@ -3,9 +3,11 @@
 --model=NAME     of tests/tiny.py
 --stop_at=STEP   ask this process to stop, as SLURM would, during that step
 --die_at=STEP    end this process there without a word
+--full_at=STEP   take no file beyond 3,000 bytes from there on, as a full disk would
 """
 
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ SPLITS = {"train": bursts(7, 9, 8), "validation": bursts(2, 2, 3, seed=1)}
 def main() -> int:
     """Train as the command line says; returns the exit status."""
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    own = {"model": "cwae", "stop_at": "0", "die_at": "0"}
+    own = {"model": "cwae", "stop_at": "0", "die_at": "0", "full_at": "0"}
     rest = []
     for argument in sys.argv[1:]:
         name, _, value = argument.removeprefix("--").partition("=")
@@ -37,6 +39,8 @@ def main() -> int:
             signal.raise_signal(signal.SIGTERM)
         if step == int(own["die_at"]):
             os.kill(os.getpid(), signal.SIGKILL)
+        if step == int(own["full_at"]):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
 
     train.check_finite = look
     train.load_source = lambda path, split: SPLITS[split]

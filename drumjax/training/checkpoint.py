@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from jax.sharding import SingleDeviceSharding
@@ -22,10 +23,10 @@ from drumjax.integrity import (
     IntegrityError,
     has_manifest,
     step_label,
+    sync_folder,
     verify_folder,
     write_manifest,
 )
-from drumjax.training.distributed import is_failure, is_first, together
 from drumjax.training.state import TrainState
 from drumjax.training.whole import SEALED, is_whole, set_aside, tell
 
@@ -40,7 +41,7 @@ class _Sealed(atomicity.AtomicRenameTemporaryPath):
     """A checkpoint's folder while it is written; its manifest comes last, then its name.
 
     Both come in one rename, so that a folder with a step's name has a manifest from its first
-    moment, whenever the process is killed. Process 0 alone calls this, after all have written.
+    moment, whenever the process is killed.
     """
 
     async def finalize(self) -> None:
@@ -53,10 +54,13 @@ class _Sealed(atomicity.AtomicRenameTemporaryPath):
         await asyncio.to_thread(write_manifest, Path(self._final_path), step_label(final.name))
         self._final_path.rename(final)
         self._final_path = final
+        await asyncio.to_thread(sync_folder, Path(final.parent))
 
 
 class Checkpoints:
     """The checkpoints of one work directory, in `workdir/checkpoints`.
+
+    One process opens them, whatever others there are: of a run of several, process 0.
 
     Items: `model` (what sampling needs), `train` (what resuming needs besides) and `config` (JSON).
     Each folder holds a manifest, and no array of it is handed out before all of it was verified.
@@ -79,8 +83,9 @@ class Checkpoints:
         self._verified: set[int] = set()
         self._writing: int | None = None
         self._hush = contextlib.ExitStack()  # what orbax logs while it writes
-        if not read_only:  # process 0 moves them, and the others list the folder after that
-            self._verified = together(lambda: set_aside(self.workdir) if is_first() else set())
+        if not read_only:
+            self._verified = set_aside(self.workdir)
+        own = jax.process_index()
         latest, best = policies.LatestN(2), policies.BestN(get_metric_fn=_loss, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             # BestN alone would not write the metric to disk: after a restart the best is forgotten.
@@ -88,16 +93,20 @@ class Checkpoints:
             best_mode="min",
             preservation_policy=policies.AnyPreservationPolicy([latest, best]),
             cleanup_tmp_directories=not read_only,
-            create=not read_only,
+            create=False,  # orbax makes no folder for one process of several
             read_only=read_only,
             save_interval_steps=0 if read_only else 1,
             enable_async_checkpointing=not read_only,
+            async_options=ocp.options.AsyncOptions(create_directories_asynchronously=False),
+            multiprocessing_options=ocp.options.MultiprocessingOptions(own, {own}),
             temporary_path_class=_Sealed,
             todelete_subdir=None if read_only else _PRUNED,
         )
         names = ("model", "train", "config")
         try:
             with _quiet():
+                if not read_only:
+                    directory.mkdir(parents=True, exist_ok=True)
                 self._manager = ocp.CheckpointManager(directory, options=options, item_names=names)
             if not read_only:
                 _mute_closed_loops()
@@ -142,7 +151,7 @@ class Checkpoints:
         return self._manager.best_step()
 
     def save(
-        self, state: TrainState, config: dict[str, Any], host: dict[str, Any], loss: float
+        self, state: TrainState, config: dict[str, Any], beside: dict[str, Any], loss: float
     ) -> None:
         """Begin to write the state at its step; an incomplete write never replaces an older one.
 
@@ -150,9 +159,9 @@ class Checkpoints:
         `wait`, `close` and the next save wait for its end.
 
         Args:
-          state: model and optimiser.
+          state: model and optimiser, which this process holds the whole of.
           config: the experiment's config with everything that loading needs; JSON values only.
-          host: small JSON values that live outside the state, such as the plateau.
+          beside: small JSON values that live outside the state, such as the plateau.
           loss: the last validation loss; the lowest is kept as the best.
 
         Raises:
@@ -162,11 +171,13 @@ class Checkpoints:
         self.wait()
         if step in self._manager.all_steps():
             return
+        if jax.process_count() > 1:  # orbax takes no arrays of one process's devices then
+            state = jax.tree.map(np.asarray, state)
         train = {"optimiser": state.optimiser, "lr_scale": state.lr_scale}
         args = Composite(
             model=StandardSave(state.variables),
             train=StandardSave(train),
-            config=ocp.args.JsonSave({"config": config, "host": host, SEALED: True}),
+            config=ocp.args.JsonSave({"config": config, "host": beside, SEALED: True}),
         )
         self._writing = step
         self._hush.enter_context(_quiet())
@@ -188,8 +199,7 @@ class Checkpoints:
 
     def _prune(self) -> None:
         """Delete what orbax moved away in one go, so that no checkpoint is ever half deleted."""
-        if is_first():
-            shutil.rmtree(self.workdir / "checkpoints" / _PRUNED, ignore_errors=True)
+        shutil.rmtree(self.workdir / "checkpoints" / _PRUNED, ignore_errors=True)
 
     def close(self) -> None:
         """Wait for the last save, and release the manager's threads.
@@ -201,7 +211,7 @@ class Checkpoints:
             self.wait()
         finally:
             self._writing = None
-            with _quiet():
+            with _quiet(), contextlib.suppress(Exception):  # what `wait` raised, once more
                 self._manager.close()
             self._hush.close()
 
@@ -209,9 +219,13 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Close; but where a device or another process failed, the save might never end."""
-        if not (isinstance(error, Exception) and is_failure(error)):
+        """Close; beside an error that there is already, one of writing is only told."""
+        try:
             self.close()
+        except CheckpointError as own:
+            if error is None:
+                raise
+            tell(str(own))
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:
@@ -231,7 +245,7 @@ class Checkpoints:
             ) from error
 
     def config(self, step: int) -> dict[str, Any]:
-        """What `save` got as {"config", "host"}."""
+        """What `save` got as {"config", "host"}; the latter is what was saved `beside`."""
         saved = self._restore(step, config=ocp.args.JsonRestore())["config"]
         return {key: saved[key] for key in ("config", "host")}
 

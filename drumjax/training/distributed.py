@@ -9,22 +9,23 @@ import json
 import os
 import re
 import sys
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from drumjax.errors import ConfigError, DrumjaxError, TrainingError
 
 FLAGS = ("coordinator", "process_count", "process_id")
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+AGREED = "told to all processes"  # a note on an error
 PATIENCE = 300  # seconds to wait for the other processes at the start
 HEARTBEAT = 60  # seconds without a sign of life until a process counts as lost
+E = TypeVar("E", bound=Exception)
 
 
 def initialise(
@@ -144,16 +145,39 @@ def together(function: Callable[..., Any], *args: Any) -> Any:
     """Run function(*args) on every process; where one of them refuses, all of them stop.
 
     Raises:
-      DrumjaxError: this process's own, or a TrainingError that points to another's.
+      DrumjaxError, OSError: this process's own, or a TrainingError that points to another's.
     """
     error, result = None, None
     try:
         result = function(*args)
-    except DrumjaxError as own:
+    except (DrumjaxError, OSError) as own:
         error = own
     if any_process(error is not None):
-        raise error or TrainingError("Another process cannot go on; what it said tells why.")
+        points = TrainingError("Another process cannot go on; what it said tells why.")
+        raise agreed(error or points)
     return result
+
+
+def on_first(function: Callable[..., Any], *args: Any) -> Any:
+    """Run function(*args) on process 0 alone; where it refuses, all of them stop.
+
+    Returns:
+      What it returned, on process 0; None on the others.
+
+    Raises:
+      DrumjaxError: as `together`.
+    """
+    return together(function, *args) if is_first() else together(lambda: None)
+
+
+def share(value: Any) -> Any:
+    """Process 0's value, of JSON's kinds, on all processes."""
+    if jax.process_count() == 1:
+        return value
+    own = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    size = int(agree(np.int32(own.size)))
+    text = own if is_first() else np.zeros(size, np.uint8)
+    return json.loads(np.asarray(agree(text)).tobytes())
 
 
 def check_alike(what: str, value: Any) -> None:
@@ -166,20 +190,12 @@ def check_alike(what: str, value: Any) -> None:
     Raises:
       TrainingError: on every process.
     """
-    own = np.uint32(zlib.crc32(json.dumps(value, sort_keys=True).encode()))
-    if any_process(bool(agree(own) != own)):
-        raise TrainingError(f"The processes have different {what}; give all of them the same.")
-
-
-def check_shared(folder: Path) -> None:
-    """Refuse a folder that process 0 made but that another process does not see.
-
-    Raises:
-      ConfigError: on every process, whoever it is that does not see it.
-    """
-    if any_process(not folder.is_dir()):
-        raise ConfigError(
-            f"Not every process sees {folder}; give a --workdir that all of them share."
+    if jax.process_count() == 1:
+        return
+    own = json.loads(json.dumps(value))
+    if any_process(share(value) != own):
+        raise agreed(
+            TrainingError(f"The processes have different {what}; give all of them the same.")
         )
 
 
@@ -189,21 +205,6 @@ def whole_mesh(axis: str) -> Mesh:
     return Mesh(np.array(order), (axis,))
 
 
-def to_global(tree: Any) -> Any:
-    """Arrays that each process holds the whole of, as arrays of all processes: what orbax saves."""
-    if jax.process_count() == 1:
-        return tree
-    everywhere = NamedSharding(whole_mesh("data"), PartitionSpec())
-
-    def convert(x: Any) -> jax.Array:
-        if isinstance(x, jax.Array) and not x.is_fully_addressable:
-            return x
-        host = np.asarray(x)
-        return jax.make_array_from_callback(host.shape, everywhere, lambda index: host[index])
-
-    return jax.tree.map(convert, tree)
-
-
 def to_local(tree: Any) -> Any:
     """Replicated arrays as this process's first device holds them; nothing is copied."""
 
@@ -211,6 +212,12 @@ def to_local(tree: Any) -> Any:
         return x.addressable_data(0) if isinstance(x, jax.Array) else x
 
     return jax.tree.map(convert, tree)
+
+
+def agreed(error: E) -> E:
+    """Note that all processes raise an error at this point: none of them is left behind waiting."""
+    error.add_note(AGREED)
+    return error
 
 
 def is_failure(error: Exception) -> bool:
@@ -235,15 +242,15 @@ def explain(error: Exception) -> str:
     return f"The device failed: {_reason(error)}."
 
 
-def leave(status: int) -> int:
+def leave(status: int, error: BaseException | None = None) -> int:
     """End a process of several at once: the others, one of whom is lost, are not waited for.
 
     Without this JAX would first wait `HEARTBEAT` seconds for all of them to come to their end.
 
     Returns:
-      `status`, if this is the only process.
+      `status`, if this is the only process, or all of them end because of this `agreed` error.
     """
-    if jax.process_count() > 1:
+    if jax.process_count() > 1 and AGREED not in getattr(error, "__notes__", ()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

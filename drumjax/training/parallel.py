@@ -62,7 +62,7 @@ class Runner:
     """
 
     def __init__(self, step: Callable[..., Any], state: Sharding, batch: Sharding, mode: str):
-        self._step, self._state, self._batch, self._mode = step, state, batch, mode
+        self._step, self._state, self._batch, self.mode = step, state, batch, mode
 
     def put_batch(self, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
         """Bring this process's part of a batch to its devices; what lies there stays."""
@@ -83,9 +83,9 @@ class Runner:
     def _share(self, x: Any) -> jax.Array:
         if isinstance(x, jax.Array):
             return x
-        if self._mode == "jit":
+        if self.mode == "jit":
             return jax.make_array_from_process_local_data(self._batch, x)
-        return jax.device_put(split_devices(x) if self._mode == "pmap" else x, self._batch)
+        return jax.device_put(split_devices(x) if self.mode == "pmap" else x, self._batch)
 
     def _replicate(self, x: Any) -> jax.Array:
         if isinstance(x, jax.Array) and x.committed and x.sharding == self._state:
