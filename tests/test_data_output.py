@@ -8,6 +8,7 @@ import pytest
 from one_shots import burst, names, prepare, reasons, two_kits, write
 
 from drumjax.__main__ import main as command_line
+from drumjax.data import builder
 from drumjax.data.builder import read_metadata
 from drumjax.data.source import load_source
 from drumjax.errors import DataError
@@ -50,6 +51,53 @@ def test_an_output_that_is_no_utf8_is_refused_at_once(folder):
     output = os.fsdecode(os.fsencode(folder.parent) + b"/out\xe9")
     with pytest.raises(DataError, match="no UTF-8"):
         prepare(folder, output=output)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("thesis.txt", "precious", "is no prepared data set"),
+        ("dataset_info.json", '{"name": "drum_sounds"}', "add --overwrite"),
+    ],
+)
+def test_what_appears_at_the_output_meanwhile_stays(folder, monkeypatch, file, text, message):
+    output, write_dataset = folder.parent / "out", builder.write_dataset
+
+    def late(*arguments, **options):
+        output.mkdir()
+        (output / file).write_text(text)
+        write_dataset(*arguments, **{"overwrite": False, **options})
+
+    monkeypatch.setattr(builder, "write_dataset", late)
+    with pytest.raises(DataError, match=rf"{message}.*kept in .*\.out-partial"):
+        prepare(folder)
+    assert (output / file).read_text() == text
+
+
+def test_a_mount_point_is_refused_at_once(folder, monkeypatch):
+    """It could not be moved away in the end."""
+    output = folder.parent / "out"
+    output.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == output)
+    with pytest.raises(DataError, match=r"is a mount point; name a folder inside it"):
+        prepare(folder)
+    assert len(names(prepare(folder, output=output / "set"), "train")) == 8
+
+
+def test_a_name_that_no_file_system_takes_is_refused(folder):
+    with pytest.raises(DataError, match=r"nothing can be written to .*too long"):
+        prepare(folder, output=folder.parent / ("o" * 300))
+
+
+@pytest.mark.parametrize("output", ["locked", "locked/out"])
+def test_a_folder_that_cannot_be_opened_is_refused(folder, output):
+    locked = folder.parent / "locked"
+    locked.mkdir(mode=0)
+    if os.access(locked, os.X_OK):
+        pytest.skip("root opens all folders")
+    with pytest.raises(DataError, match=r"nothing can be written to .*choose another"):
+        prepare(folder, output=folder.parent / output)
+    locked.chmod(0o700)
 
 
 def test_a_failed_move_leaves_the_old_data_set(folder, monkeypatch):

@@ -193,6 +193,50 @@ def test_a_folder_that_cannot_be_opened_is_reported(folder, monkeypatch):
     assert len(candidates) == 8
 
 
+@pytest.fixture
+def closed(folder):
+    """A folder that nobody may look into, and what is in it."""
+    folder.chmod(0)
+    if os.access(folder, os.R_OK):
+        pytest.skip("nothing is closed to this user")
+    yield folder
+    folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("inside", ["", "808", "808/gone", "a,b"])
+def test_an_input_that_is_closed_is_named(closed, inside):
+    with pytest.raises(DataError, match=r"/in cannot be looked into \(Permission denied\); check"):
+        main([f"--input={closed / inside}", f"--output={closed.parent / 'out'}"])
+
+
+def test_an_input_that_cannot_be_opened_is_named(folder, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied", os.fspath(path))
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(DataError, match=r"/in cannot be looked into \(Permission denied\); check"):
+        scan_folders([folder], Aliases())
+
+
+def test_an_input_of_folders_that_cannot_be_opened_is_no_matter_of_names(folder, monkeypatch):
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).startswith(f"{folder}{os.sep}"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(DataError, match=r"\(2 folder cannot be opened\); check the permissions\."):
+        prepare(folder)
+
+
+def test_an_input_that_is_a_link_to_itself_is_no_folder(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="loop is no folder"):
+        prepare(tmp_path / "loop")
+
+
 # What is left out
 
 
@@ -306,6 +350,10 @@ def test_the_command_line_says_one_sentence(tmp_path, capsys):
         ["--input=a", "--manifest=t.csv", "--split_by=file"],
         ["--input=a", "--validation=1"],
         ["--input=a", "--inputs=b"],
+        ["--input=a", "--workers=0"],
+        ["--input=a", "--workers=99999"],
+        ["--synth_per_category=1", "--seed=2147483648"],
+        ["--synth_per_category=1", "--seed=-1"],
     ],
 )
 def test_flags_that_cannot_be_meant_are_refused(tmp_path, options):
@@ -332,6 +380,12 @@ def test_validation_is_a_share_of_procedural_sounds_too(tmp_path, monkeypatch):
     output = tmp_path / "out"
     assert main(["--synth_per_category=4", "--validation=0.5", f"--output={output}"]) == 0
     assert len(load_source(output, "validation").names) == 44
+
+
+def test_what_fails_in_rendering_is_no_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr("drumjax.synth.dataset.render_set", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["--synth_per_category=1", f"--output={tmp_path / 'out'}"])
 
 
 def test_the_renderer_gives_exactly_as_many_as_asked_for():

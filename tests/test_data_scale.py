@@ -1,8 +1,11 @@
 """`prepare` at scale: processes, going on after an end, Apache Beam, and the mapped array."""
 
+import contextlib
+import errno
 import json
 import mmap
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +18,13 @@ import pytest
 import tensorflow_datasets as tfds
 from one_shots import burst, prepare, reasons, two_kits, write
 
-from drumjax.data import assemble, parts
+from drumjax.data import assemble, builder, mapped, parts
 from drumjax.data.ledger import Ledger
 from drumjax.data.normalise import NUM_SAMPLES
 from drumjax.data.pool import run_jobs
 from drumjax.data.source import load_source
 from drumjax.errors import ConfigError, DataError
+from drumjax.lock import BusyError
 
 TOLD = {"metadata.json", "report.json", "manifest.json"}  # they hold the command line
 
@@ -33,6 +37,17 @@ def folder(tmp_path):
     return root
 
 
+def in_files(monkeypatch, number):
+    """Divide each fold into as many files of records as far more sounds would fill."""
+    config = builder.shard_utils.ShardConfig
+    monkeypatch.setattr(config, "get_number_shards", lambda self, _, n, *__: min(number, n))
+
+
+@pytest.fixture
+def three_files(monkeypatch):
+    in_files(monkeypatch, 3)
+
+
 def contents(output):
     return {p.name: p.read_bytes() for p in output.iterdir() if p.name not in TOLD}
 
@@ -40,12 +55,12 @@ def contents(output):
 # One result, whoever does the work
 
 
-def test_the_bytes_do_not_depend_on_the_number_of_processes(folder, monkeypatch):
+def test_the_bytes_do_not_depend_on_the_number_of_processes(folder, monkeypatch, three_files):
     monkeypatch.setattr("drumjax.commands.prepare._BATCH", 3)
     one = prepare(folder, "--workers=1", output=folder.parent / "one")
-    three = prepare(folder, "--workers=3", output=folder.parent / "three")
-    assert contents(one) == contents(three)
-    assert reasons(three) == {"unreadable": 1, "duplicate": 1}
+    two = prepare(folder, "--workers=2", output=folder.parent / "two")
+    assert contents(one) == contents(two)
+    assert reasons(two) == {"unreadable": 1, "duplicate": 1}
 
 
 def test_beam_makes_the_same_data_set(folder):
@@ -186,8 +201,6 @@ def test_a_file_that_has_changed_is_read_again(folder, monkeypatch):
 
 
 def test_shards_that_are_written_are_not_written_again(folder, monkeypatch):
-    from drumjax.data import builder
-
     first = builder.pad
     calls = []
 
@@ -206,12 +219,162 @@ def test_shards_that_are_written_are_not_written_again(folder, monkeypatch):
     assert contents(output) == contents(prepare(folder, output=folder.parent / "again"))
 
 
+# Several files of records
+
+
+def end_at(monkeypatch, number):
+    """End `prepare` when it writes its n-th sound; returns a list that grows with each."""
+    pad, calls = builder.pad, []
+
+    def count(audio):
+        calls.append(audio)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return pad(audio)
+
+    monkeypatch.setattr(builder, "pad", count)
+    return calls
+
+
+def test_several_files_hold_what_one_holds(folder, monkeypatch):
+    """Oracle: one file for all, and the records, which TFDS finds by the files' lengths."""
+    one = prepare(folder, output=folder.parent / "one")
+    in_files(monkeypatch, 3)
+    three = prepare(folder, output=folder.parent / "three")
+    for split, lengths in (("train", [3, 2, 3]), ("validation", [1, 1])):
+        for name in (f"{split}.npy", f"{split}.jsonl"):
+            assert (three / name).read_bytes() == (one / name).read_bytes()
+        read = tfds.builder_from_directory(three)
+        assert read.info.splits[split].shard_lengths == lengths
+        assert len(list(three.glob(f"*-{split}.array_record-*"))) == len(lengths)
+        source = load_source(three, split)
+        pairs = zip(source.names, source.audio, read.as_data_source(split), strict=True)
+        for name, audio, record in pairs:
+            assert record["name"].decode() == name
+            np.testing.assert_array_equal(record["audio"], audio)
+
+
+def test_an_end_between_and_within_files_costs_no_file(folder, monkeypatch, three_files):
+    unbroken = contents(prepare(folder, output=folder.parent / "unbroken"))
+    written = []
+    for number in range(1, 20):  # the first sound, the second, ...
+        with monkeypatch.context() as patch:
+            calls = end_at(patch, number)
+            with contextlib.suppress(KeyboardInterrupt):
+                prepare(folder)
+        written.append(len(calls))
+        if len(calls) < number:
+            break
+    # files of 3, 2, 3, 1 and 1 sounds: the first is whole after the fourth try, then two more
+    assert written == [1, 2, 3, 4, 5, 5]
+    assert contents(folder.parent / "out") == unbroken
+
+
+@pytest.mark.parametrize("between", ["--validation=0.5", "--seed=5"])
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_try_with_other_options_between_leaves_no_trace(folder, monkeypatch, between, files):
+    in_files(monkeypatch, files)
+    unbroken = prepare(folder, output=folder.parent / "unbroken")
+    with monkeypatch.context() as patch:
+        patch.setattr(builder, "_info", lambda *_: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder)
+    with monkeypatch.context() as patch:
+        end_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder, between)
+    assert contents(prepare(folder)) == contents(unbroken)
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "damage"),
+    [
+        ("made/train.npy", lambda path: flip(path, 60_000)),
+        ("made/train.npy", lambda path: os.truncate(path, 100_000)),
+        ("made/*-train.array_record-00001-*", lambda path: flip(path, 20_000)),
+        ("made/*-train.array_record-00001-*", Path.unlink),
+        ("shards/*-train.array_record-00001-*", lambda path: os.truncate(path, 20)),
+        ("shards/*-train.array_record-00001-*", Path.unlink),
+    ],
+)
+def test_what_is_damaged_between_two_tries_is_written_again(
+    folder, monkeypatch, three_files, pattern, damage
+):
+    unbroken = prepare(folder, output=folder.parent / "unbroken")
+    with monkeypatch.context() as patch:
+        end_at(patch, 9)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder)
+    (path,) = (folder.parent / ".out-partial").glob(pattern)
+    damage(path)
+    assert contents(prepare(folder)) == contents(unbroken)
+
+
+def at_the_first_row(path, first, count, sounds, put=mapped.put):
+    return put(path, 0, count, sounds)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead", "message"),
+    [
+        ("drumjax.data.mapped.put", at_the_first_row, "is not what was written"),
+        ("drumjax.data.builder.write_shard", lambda shard: None, "is not what was written"),
+        ("drumjax.commands.prepare._write_shards", lambda *_: iter(()), "not all files"),
+    ],
+)
+def test_no_manifest_is_made_for_what_was_not_written(
+    folder, monkeypatch, three_files, name, instead, message
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(name, instead)
+        with pytest.raises(DataError, match=message):
+            prepare(folder)
+    assert not (folder.parent / "out").exists()
+    prepare(folder)
+
+
+# One at a time
+
+
 def test_two_at_the_same_output_are_one_too_many(folder):
     ledger = Ledger(folder.parent / ".out-partial")
-    with pytest.raises(DataError, match="another prepare is at work"):
+    with pytest.raises(BusyError, match="another prepare is at work"):
         prepare(folder)
     ledger.remove()
     prepare(folder)
+
+
+def test_nobody_begins_in_a_folder_that_is_being_removed(tmp_path, monkeypatch):
+    pytest.importorskip("fcntl")
+    first, rmtree, met = Ledger(tmp_path / "place"), shutil.rmtree, []
+
+    def begin(path, **options):
+        rmtree(path, **options)
+        with pytest.raises(BusyError, match="another prepare is at work") as caught:
+            Ledger(tmp_path / "place")
+        met.append(caught)
+
+    monkeypatch.setattr(shutil, "rmtree", begin)
+    first.remove()
+    assert len(met) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_without_locks_is_named(folder, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(DataError, match="cannot lock files; choose an --output"):
+        prepare(folder)
 
 
 def test_memory_does_not_grow_with_the_sounds(tmp_path):
@@ -283,3 +446,30 @@ def test_what_kills_the_reader_is_left_out(tmp_path):
     assert [(b.number, b.files) for b in single] == [(5, batch.files[:1]), (6, batch.files[1:])]
     assemble.give_up(single[0])
     assert parts.read_index(tmp_path, 5)[0].reason == "crashes the reader"
+
+
+def test_what_killed_the_reader_is_tried_again_by_the_next_run(folder, monkeypatch):
+    """It may have been the want of memory."""
+    with monkeypatch.context() as patch:
+        patch.setattr(assemble, "read_sound", lambda *_: (assemble.CRASHED, ""))
+        with pytest.raises(DataError, match="12 crashes the reader"):
+            prepare(folder)
+    read = assemble.read_sound
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            assemble,
+            "read_sound",
+            lambda path, cut: (assemble.CRASHED, "") if "Kick 2" in path else read(path, cut),
+        )
+        end_at(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(folder)
+    assert reasons(prepare(folder)) == {"unreadable": 1, "duplicate": 1}
+
+
+def test_files_of_others_among_the_parts_are_passed_over(folder):
+    place = folder.parent / ".out-partial" / "parts"
+    place.mkdir(parents=True)
+    for name in ("notes.json", "._0000001.json"):
+        (place / name).write_text("{}")
+    assert len(load_source(prepare(folder), "train").names) == 8

@@ -3,7 +3,9 @@
 import copy
 import io
 import json
+import os
 import struct
+import tracemalloc
 
 import mutate_audio
 import numpy as np
@@ -12,10 +14,12 @@ import tiny
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from instruments import tiny_frame_instrument, tiny_instrument, tiny_phase_instrument
+from safetensors.numpy import save
 
-from drumjax.errors import ConfigError, DataError, DrumjaxError
+from drumjax.errors import ConfigError, DataError, DrumjaxError, InstrumentError
 from drumjax.export.wav import read_recipe, wav_bytes
 from drumjax.play import recipe
+from drumjax.play.instrument import is_ours, load_instrument
 from drumjax.play.meta import MODES, check_meta, check_plain, check_tensors, expected_tensors
 from drumjax.play.midi import read_hits
 from drumjax.training.config import check_config, check_workdir
@@ -27,7 +31,20 @@ MANY = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-NUMBERS = [0, -1, 1, 2**31, 2**63, 10**300, 1e-300, 1e308, 0.5, float("nan"), float("inf")]
+NUMBERS = [
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    10**300,
+    10**4000,
+    1e-300,
+    1e308,
+    0.5,
+    float("nan"),
+    float("inf"),
+]
 SCALARS = st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.integers() | st.floats()
 SCALARS |= st.text(max_size=20) | st.sampled_from(["x" * 100_000, "\0", "a\nb", "\ud800", ""])
 VALUES = st.recursive(
@@ -112,6 +129,50 @@ def test_instruments_metadata_are_refused_or_can_be_played_by(name):
             says_one_thing(error)
 
     check()
+
+
+@pytest.mark.parametrize("name", INSTRUMENTS)
+def test_long_numbers_make_no_long_sentences(name):
+    for *way, last in places(meta_of(name)):
+        meta = copy.deepcopy(meta_of(name))
+        room = meta
+        for key in way:
+            room = room[key]
+        room[last] = 10**4000
+        try:
+            check_meta(meta)
+        except (ValueError, ConfigError) as error:
+            says_one_thing(error)
+
+
+def test_large_mels_are_refused_or_pass_without_being_made():
+    """Their filters would take 0.1 GB for each step of making them."""
+    meta = copy.deepcopy(meta_of("phase"))
+    meta["mel"] |= {"n_fft": 65_536, "win_length": 65_536, "hop_length": 8_192, "n_mels": 500}
+    tracemalloc.start()
+    try:
+        check_meta(meta)
+        with pytest.raises(ValueError, match="has the shape"):
+            check_tensors(meta, tiny_phase_instrument().tensors, ("decoder/",))
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_no_instrument_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.safetensors")
+    assert not is_ours(tmp_path / "a.safetensors")
+    with pytest.raises(InstrumentError, match="There is no instrument"):
+        load_instrument(tmp_path / "a.safetensors")
+
+
+def test_a_schema_of_many_digits_makes_no_long_sentence(tmp_path):
+    header = {"format": "drumjax-instrument", "schema": "9" * 4_000, "meta": "{}"}
+    (tmp_path / "a.safetensors").write_bytes(save({"a": np.zeros(1)}, header))
+    with pytest.raises(InstrumentError, match="newer drumjax") as caught:
+        load_instrument(tmp_path / "a.safetensors")
+    says_one_thing(caught.value)
 
 
 @pytest.mark.parametrize("levels", DEPTHS)

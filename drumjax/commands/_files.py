@@ -140,7 +140,7 @@ def own_place(output: str, name: str, is_untouched: Callable[[bytes], bool]) -> 
     kind = Path(name).suffix
     if not output:
         raise ConfigError(f"The name of --output is empty; give a folder, or a NAME{kind}.")
-    named = output.lower().endswith(kind) and not Path(output).is_dir()
+    named = output.lower().endswith(kind) and not os.path.isdir(output)
     place = Path(output) if named else Path(output) / name
     check_folder(str(place.parent))
     return check_own(place, is_untouched)
@@ -181,7 +181,8 @@ def check_instrument(path: Path) -> Path:
     from drumjax.play.instrument import encoder_path, is_ours
 
     good = path.suffix == ".safetensors" and not path.stem.endswith(".encoder")
-    if not (good and path.absolute().parent.is_dir()):
+    if not (good and os.path.isdir(path.absolute().parent)):
+        check_folder(str(path.parent))  # it may be there, and closed
         raise ConfigError(f"--output={path} must be NAME.safetensors in a folder that is there.")
     for file in (path, encoder_path(path)):
         if is_inside(file):

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import functools
 import json
+import os
 import shlex
 import sqlite3
 import sys
@@ -19,13 +20,15 @@ from drumjax.data.aliases import load_aliases
 from drumjax.data.ledger import Ledger
 from drumjax.data.normalise import SAMPLE_RATE
 from drumjax.data.parts import told
-from drumjax.data.scan import UNDECIDED, as_text, read_manifest, scan
+from drumjax.data.scan import NOT_OPENED, UNDECIDED, as_text, read_manifest, scan
 from drumjax.errors import DataError
 
 _EXAMPLES = 3  # file names printed for each reason
 _BATCH = 32  # files read into one part
 _FEW = 256  # files that are read before other processes would have started
 _FEW_TO_WRITE = 4096  # sounds that are written before, too
+_CLOSED = (NOT_OPENED, "cannot be opened")  # reasons that have nothing to do with names
+_SEEDS = 2**31  # 0 to one less; others would render the same sounds again
 _REMEDY = "make room, or choose another --output"
 
 _EPILOG = """\
@@ -60,7 +63,8 @@ def main(argv: list[str]) -> int:
         metadata = _metadata(argv, options.seed, ledger, categories)
         notes = functools.partial(_write_notes, ledger, metadata)
         run = functools.partial(_write_shards, options, ledger)
-        write_dataset(options.output, ledger, categories, metadata, notes, run)
+        again = options.overwrite  # asked once more when the data set is moved into its place
+        write_dataset(options.output, ledger, categories, metadata, notes, run, overwrite=again)
         lines = [
             *_table(ledger, categories),
             *_skip_lines(ledger),
@@ -157,9 +161,9 @@ def _path(text: str) -> Path:
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Refuse what cannot go together, and fill in the defaults."""
-    whole = options.input and _path(options.input).is_dir()  # commas are part of its name
+    whole = options.input and os.path.isdir(_path(options.input))  # commas are part of its name
     listed = [options.input] if whole else options.input.split(",")
-    options.input = [_path(folder).resolve() for folder in listed if folder]
+    options.input = [Path(os.path.realpath(_path(folder))) for folder in listed if folder]
     if not options.input and options.synth_per_category < 1:
         parser.error("name folders with --input, or ask for --synth_per_category=N")
     if not options.input and (options.manifest or options.categories or options.split_by):
@@ -172,10 +176,10 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         options.validation = 0.2
     if not 0 < options.validation < 1:
         parser.error("--validation is a share between 0 and 1")
-    if options.seed < 0 or options.synth_per_category < 0:
-        parser.error("--seed and --synth_per_category are not negative")
-    if options.workers is not None and options.workers < 1:
-        parser.error("--workers is at least 1")
+    if not 0 <= options.seed < _SEEDS or options.synth_per_category < 0:
+        parser.error(f"--seed is 0 to {_SEEDS - 1}, and --synth_per_category not negative")
+    if options.workers is not None and not 1 <= options.workers <= pool.MOST:
+        parser.error(f"--workers is 1 to {pool.MOST}")
     if (options.workers and options.runner) or (options.beam_options and not options.runner):
         parser.error("--workers is for this machine alone, and --beam_options for a --runner")
 
@@ -227,10 +231,7 @@ def _render(options: argparse.Namespace, ledger: Ledger, counts: dict[str, int])
         ledger.want_rendered(group)
     total, known = ledger.counts()
     total = len(CATEGORIES) * sum(counts.values())
-    with (
-        told("the sounds cannot be kept", _REMEDY),
-        _bar("rendering", total, known - before) as bar,
-    ):
+    with _bar("rendering", total, known - before) as bar:
         for group in assemble.groups(counts, options.seed):
             if not all(ledger.has(wanted.key) for wanted in group):
                 number = ledger.new_part()
@@ -260,7 +261,15 @@ def _runner(options: argparse.Namespace, ledger: Ledger, few: bool) -> Callable[
         how = {"runner": options.runner, "options": options.beam_options, "folder": ledger.folder}
         return lambda work, jobs, *_: beam.run_jobs(work, jobs, **how)
     workers = options.workers or (1 if few else pool.cores())
-    return functools.partial(pool.run_jobs, workers=workers)
+    return functools.partial(pool.run_jobs, workers=workers, name=_name_of)
+
+
+def _name_of(job: Any) -> str:
+    """What a job reads or writes, for the user."""
+    if not isinstance(job, assemble.Batch):
+        return as_text(job.path)
+    more = f" and {len(job.files) - 1} after it" if len(job.files) > 1 else ""
+    return as_text(job.files[0][1]) + more
 
 
 def _bar(label: str, total: int, known: int) -> Any:
@@ -275,10 +284,13 @@ def _no_sounds(ledger: Ledger) -> str:
     ledger.settle()
     reasons = ledger.reasons()
     seen = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
-    return (
-        f"none of the {sum(reasons.values())} files can be used ({seen}); give files or folders "
-        "names like 'kick' or 'closed hat', or name your own words in a --categories table."
+    remedy = (
+        "check the permissions"
+        if next(iter(reasons)) in _CLOSED
+        else "give files or folders names like 'kick' or 'closed hat', or name your own words in a "
+        "--categories table"
     )
+    return f"none of the {sum(reasons.values())} files can be used ({seen}); {remedy}."
 
 
 def _metadata(

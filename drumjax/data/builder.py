@@ -58,20 +58,24 @@ def check_output(directory: Path, overwrite: bool) -> None:
 
     Raises:
         DataError: it exists, is not empty and `overwrite` is not given, it is something else than
-            a prepared data set, its name is no UTF-8, or nothing can be written there.
+            a prepared data set, a mount point, its name is no UTF-8, or nothing can be written
+            there.
     """
     if as_text(directory) != directory.as_posix():
         raise DataError(f"the name {as_text(directory)} is no UTF-8; choose another --output.")
-    if directory.exists() and not _is_empty(directory):
-        if not _is_ours(directory):
-            raise DataError(
-                f"{directory} exists and is no prepared data set; choose another --output."
-            )
-        if not overwrite:
-            raise DataError(f"{directory} exists; choose another --output or add --overwrite.")
-    above = next(path for path in directory.absolute().parents if path.exists())
-    if not (above.is_dir() and os.access(above, os.W_OK)):
-        raise DataError(f"nothing can be written to {above}; choose another --output.")
+    with told(f"nothing can be written to {directory}", "choose another --output", (OSError,)):
+        if directory.exists() and not _is_empty(directory):
+            if not _is_ours(directory):
+                raise DataError(
+                    f"{directory} exists and is no prepared data set; choose another --output."
+                )
+            if not overwrite:
+                raise DataError(f"{directory} exists; choose another --output or add --overwrite.")
+        if os.path.ismount(directory):  # which cannot be moved away when the new one is complete
+            raise DataError(f"{directory} is a mount point; name a folder inside it with --output.")
+        above = next(path for path in directory.absolute().parents if path.exists())
+        if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+            raise DataError(f"nothing can be written to {above}; choose another --output.")
 
 
 def write_dataset(
@@ -81,6 +85,7 @@ def write_dataset(
     metadata: dict[str, Any],
     write_notes: Callable[[Path], None],
     run: Run,
+    overwrite: bool = True,
 ) -> None:
     """Write the data set that a ledger has decided on, with notes beside it.
 
@@ -89,9 +94,10 @@ def write_dataset(
     Args:
         write_notes: writes files into the folder that it is told.
         run: does jobs; yields each when it is done.
+        overwrite: whether a data set that is there may be replaced; nothing else ever is.
 
     Raises:
-        DataError: it cannot be written, such as when the disk is full.
+        DataError: it cannot be written, such as when the disk is full, or may not be replaced.
     """
     made = ledger.folder / "made"
     metadata = {**metadata, "sample_rate": SAMPLE_RATE, "num_samples": NUM_SAMPLES, _SEALED: True}
@@ -101,22 +107,23 @@ def write_dataset(
         for folder in (made, ledger.folder / "shards"):
             folder.mkdir(exist_ok=True)
         folds = {fold: n for fold in ("train", "validation") if (n := ledger.count(fold))}
+        splits = []
         for fold, count in folds.items():
             mapped.reserve(made, fold, count)
-            for _ in run(write_shard, _shards(ledger, made, fold, count, categories)):
-                pass
-        splits = [_split_info(ledger, made, fold, count) for fold, count in folds.items()]
+            shards = _shards(ledger, made, fold, count, categories)
+            sizes = [_checked(shard) for shard in run(write_shard, shards)]
+            splits.append(_split_info(made, fold, count, sizes))
         _remove_others(made, splits)
         _info(made, categories, metadata, splits).write_to_directory(made)
         write_notes(made)
         write_manifest(made, DATA_SET)
+        check_output(directory, overwrite)  # again: the work may have taken hours
         _replace(directory, made, ledger.folder / "before")
 
 
 def write_shard(shard: Shard) -> None:
     """Write a file of records and its rows of the array, unless that is done."""
-    receipt, digest = Path(shard.receipt), _digest(shard)
-    if _receipt(receipt).get("made of") == digest and Path(shard.path).exists():
+    if _written(shard) is not None:
         return
     features = _features(shard.categories)
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
@@ -137,8 +144,33 @@ def write_shard(shard: Shard) -> None:
     file_adapters.ArrayRecordFileAdapter.write_examples(beside, records())
     with open(beside, "rb+") as file:
         os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     os.replace(beside, shard.path)
-    receipt.write_text(json.dumps({"made of": digest, "bytes": sum(sizes)}), "utf-8")
+    receipt = {"made of": _digest(shard), "sha256": digest, "bytes": sum(sizes)}
+    Path(shard.receipt).write_text(json.dumps(receipt), "utf-8")
+
+
+def _checked(shard: Shard) -> int:
+    """The bytes of the records of a shard that has been written."""
+    if (size := _written(shard)) is None:
+        raise DataError(f"{shard.path} is not what was written; run the same command again.")
+    return size
+
+
+def _written(shard: Shard) -> int | None:
+    """The bytes of the records, if they and the rows of the array are on disk.
+
+    Receipts stay from tries with other options, which share the files: contents are compared.
+    """
+    receipt = _receipt(Path(shard.receipt))
+    if receipt.get("made of") != _digest(shard) or not Path(shard.path).exists():
+        return None
+    with open(shard.path, "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != receipt.get("sha256"):
+            return None
+    places = [Place(*place) for *_, place in shard.sounds]
+    same = mapped.holds(Path(shard.array), shard.first, shard.total, places)
+    return receipt["bytes"] if same else None
 
 
 def _example(audio: np.ndarray, name: str, category: str, kit: str, place: Sequence) -> dict:
@@ -196,7 +228,7 @@ def _shards(
                 )
             yield Shard(
                 path=os.fspath(path),
-                receipt=os.fspath(_receipt_path(ledger, path)),
+                receipt=os.fspath(ledger.folder / "shards" / f"{path.name}.json"),
                 parts=os.fspath(ledger.parts),
                 array=os.fspath(mapped.array_path(made, fold)),
                 first=first,
@@ -221,12 +253,15 @@ def _files(made: Path, fold: str, count: int) -> tuple[list[Path], list[int]]:
     return paths, [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _split_info(ledger: Ledger, made: Path, fold: str, count: int) -> tfds.core.SplitInfo:
+def _split_info(made: Path, fold: str, count: int, sizes: Sequence[int]) -> tfds.core.SplitInfo:
+    """What TFDS notes about a fold; `sizes` are the bytes of its shards' records."""
     paths, lengths = _files(made, fold, count)
+    if len(sizes) < len(paths):
+        raise DataError("not all files have been written; run the same command again.")
     return tfds.core.SplitInfo(
         name=fold,
         shard_lengths=lengths,
-        num_bytes=sum(_receipt(_receipt_path(ledger, path))["bytes"] for path in paths),
+        num_bytes=sum(sizes),
         filename_template=_template(made, fold),
     )
 
@@ -239,10 +274,6 @@ def _remove_others(made: Path, splits: Sequence[tfds.core.SplitInfo]) -> None:
     for path in made.iterdir():
         if path.name not in ours:
             path.unlink()
-
-
-def _receipt_path(ledger: Ledger, path: Path) -> Path:
-    return ledger.folder / "shards" / f"{path.name}.json"
 
 
 def _receipt(path: Path) -> dict[str, Any]:

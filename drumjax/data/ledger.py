@@ -21,12 +21,18 @@ from drumjax.data.parts import Place
 from drumjax.data.scan import Candidate, Skipped
 from drumjax.data.split import split_by_file, split_by_kit
 from drumjax.errors import DataError
+from drumjax.lock import hold
 
 DUPLICATE = "duplicate"
 UNTRAINED = "no training sound in its category"
 
 FORM = 1  # to be raised when sounds come out of reading or rendering in another way
-_FLEETING = ("not there", "cannot be opened")  # reasons that another run may not meet again
+_FLEETING = (  # reasons that another run may not meet again
+    "not there",
+    "cannot be opened",
+    "crashes the reader",  # or memory was short
+)
+_LOCK = "lock"
 
 _TABLES = """
 CREATE TABLE wanted (place INTEGER PRIMARY KEY, key TEXT, path BLOB, name TEXT, category TEXT,
@@ -65,8 +71,8 @@ class Ledger:
 
     def __init__(self, folder: Path):
         self.folder, self.parts = folder, folder / "parts"
+        self._lock = _hold(folder)
         self.parts.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(folder / "lock")
         table = folder / "ledger.sqlite"
         table.unlink(missing_ok=True)
         self._db = sqlite3.connect(table, isolation_level=None)
@@ -84,9 +90,16 @@ class Ledger:
         self._lock.close()
 
     def remove(self) -> None:
-        """Remove the folder with all in it."""
-        self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder with all in it; the lock last, so that nobody begins there before."""
+        self._db.close()
+        with self._lock, contextlib.suppress(OSError):
+            for path in self.folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.name != _LOCK:
+                    path.unlink()
+            (self.folder / _LOCK).unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def holds_sounds(self) -> bool:
         """Whether any try has read or rendered a sound."""
@@ -296,18 +309,15 @@ def _rank(fold: str, name: str) -> bytes:
     return hashlib.md5(salted.encode(), usedforsecurity=False).digest()
 
 
-def _locked(path: Path) -> Any:
-    """Open a file that only one process may have at a time, where the system can see to that."""
-    file = path.open("a")
-    with contextlib.suppress(ImportError):  # Windows keeps an open table from being removed
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.close()
-            raise DataError(
-                f"another prepare is at work in {path.parent}; wait for it, or choose another "
-                "--output."
-            ) from error
-    return file
+def _hold(folder: Path) -> contextlib.ExitStack:
+    """Hold a folder that only one process may have at a time, until what is returned is closed."""
+    stack = contextlib.ExitStack()
+    if os.name == "nt":  # which keeps an open table from being removed
+        return stack
+    busy = f"another prepare is at work in {folder}; wait for it, or choose another --output."
+    if (held := hold(folder / _LOCK, busy)) is None:
+        raise DataError(
+            f"the file system of {folder} cannot lock files; choose an --output on another."
+        )
+    stack.enter_context(held)
+    return stack

@@ -7,13 +7,14 @@ are compressed one by one and have to be read as a whole.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from drumjax.data.normalise import NUM_SAMPLES
+from drumjax.data.parts import Place, digest_of
 from drumjax.data.source import Source
 
 _ROW = 2 * NUM_SAMPLES  # bytes
@@ -31,12 +32,24 @@ def reserve(directory: Path, split: str, count: int) -> None:
 def put(path: Path, first: int, count: int, sounds: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """Write sounds int16 [NUM_SAMPLES] to the rows from `first` of `count`; they are passed on."""
     with path.open("r+b") as file:
-        file.seek(os.fstat(file.fileno()).st_size - (count - first) * _ROW)
+        _seek(file, first, count)
         for audio in sounds:
             file.write(audio.astype("<i2").tobytes())
             yield audio
         file.flush()
         os.fsync(file.fileno())
+
+
+def holds(path: Path, first: int, count: int, places: Iterable[Place]) -> bool:
+    """Whether the rows from `first` of `count` are the sounds of `places`, and zeros after them."""
+    with path.open("rb") as file:
+        _seek(file, first, count)
+        for place in places:
+            audio = np.frombuffer(file.read(_ROW), "<i2")
+            sound, rest = audio[: place.length], audio[place.length :]
+            if len(audio) < NUM_SAMPLES or rest.any() or digest_of(sound) != place.digest:
+                return False
+    return True
 
 
 def line(category: int, length: int, name: str, kit: str) -> str:
@@ -60,6 +73,11 @@ def read_mapped(directory: Path, split: str) -> Source | None:
     if audio.shape != (len(rows), NUM_SAMPLES) or audio.dtype != np.int16:
         raise ValueError(f"{path.name} is no array of {len(rows)} sounds")
     return _source(np.asarray(audio), rows, metadata)
+
+
+def _seek(file: BinaryIO, first: int, count: int) -> None:
+    """Go to a row of an array of `count` rows, whose header may have any length."""
+    file.seek(os.fstat(file.fileno()).st_size - (count - first) * _ROW)
 
 
 def _source(audio: np.ndarray, rows: Sequence[Sequence[Any]], metadata: dict[str, Any]) -> Source:

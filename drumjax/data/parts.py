@@ -72,7 +72,7 @@ def read_index(folder: Path, number: int) -> list[Outcome]:
 
 def numbers(folder: Path) -> list[int]:
     """The parts in a folder, in order."""
-    return sorted(int(name.stem) for name in folder.glob("*.json"))
+    return sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdecimal())
 
 
 def forget(folder: Path, number: int) -> None:

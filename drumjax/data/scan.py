@@ -59,7 +59,7 @@ def scan(folders: Sequence[Path], aliases: Aliases) -> Iterator[Candidate | Skip
     name counts as the farthest of the folders that may say a category.
 
     Raises:
-        DataError: one of `folders` is none, or all of them together hold no file.
+        DataError: one of `folders` is none or closed, or all of them together hold no file.
     """
     empty, alone = True, len(folders) == 1
     kit_of = functools.lru_cache(64)(functools.partial(_kit, aliases=aliases))
@@ -93,6 +93,23 @@ def read_manifest(folder: Path, manifest: Path) -> Iterator[Candidate | Skipped]
         kit = row.get("kit") or Path(row["path"]).parent.as_posix()
         path = folder / row["path"]
         yield Candidate(path, row["path"], row["category"], kit, row["fold"])
+
+
+def look_into(folder: Path) -> None:
+    """See that a folder, if it is there, can be looked into.
+
+    Raises:
+        DataError: it cannot, or one above it.
+    """
+    try:
+        os.scandir(folder).close()
+    except PermissionError as error:
+        closed = next(path for path in (folder, *folder.parents) if os.path.isdir(path))
+        raise DataError(
+            f"{closed} cannot be looked into ({error.strerror}); check its permissions."
+        ) from error
+    except OSError:
+        return  # it is not there, or no folder
 
 
 def as_text(path: str | Path) -> str:
@@ -146,7 +163,8 @@ def _walk(folders: Sequence[Path]) -> Iterator[tuple[Path, Path] | Skipped]:
     Folders that cannot be opened come as what they are.
     """
     for folder in folders:
-        if not folder.is_dir():
+        look_into(folder)
+        if not os.path.isdir(folder):
             raise DataError(f"{folder} is no folder; name a folder of one-shots with --input.")
     if len({folder.name for folder in folders}) < len(folders):
         raise DataError("two input folders have the same name; name the folder above them instead.")

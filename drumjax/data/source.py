@@ -38,6 +38,11 @@ def fingerprint(source: Source) -> dict[str, Any]:
 def load_source(directory: str | PathLike[str], split: str) -> Source:
     """Read the split 'train' or 'validation' of the data set that `prepare` wrote to `directory`.
 
+    The sounds are compared with the data set's manifest, then mapped into memory and not read.
+    Their file must not change while they are in use: what is written into it is read as it is, and
+    if it becomes shorter, the system ends the process (SIGBUS). `prepare --overwrite` leaves what
+    is mapped alone, unless the data set lies on a network disk.
+
     Raises:
         DataError: `directory` holds no prepared data set, or the data set has no such split.
     """

@@ -13,6 +13,7 @@ import numpy as np
 from drumjax import __version__
 from drumjax.atomic import write_file
 from drumjax.audio.mel import MelConfig
+from drumjax.audio.names import brief
 from drumjax.errors import ConfigError, DrumjaxError, InstrumentError
 from drumjax.play import meta as words
 from drumjax.play.meta import check_meta, check_tensors
@@ -255,6 +256,8 @@ def is_ours(path: Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
     try:
+        if not path.is_file():  # a named pipe would be waited for
+            return False
         with safe_open(path, framework="numpy") as file:
             return (file.metadata() or {}).get("format") == FORMAT
     except (*_UNREADABLE, SafetensorError):
@@ -347,8 +350,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             schema = int(header["schema"])
             if schema > SCHEMA:
                 raise InstrumentError(
-                    f"{path} has schema {schema}, which this drumjax {__version__} does not know "
-                    f"(it reads up to {SCHEMA}); install a newer drumjax."
+                    f"{path} has schema {brief(schema)}, which this drumjax {__version__} does not "
+                    f"know (it reads up to {SCHEMA}); install a newer drumjax."
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         meta = json.loads(header["meta"])

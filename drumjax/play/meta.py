@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from drumjax.audio.mel import MelConfig, mel_filterbank
+from drumjax.audio.mel import MelConfig, hz_to_mel, mel_to_hz
 from drumjax.audio.names import brief
 from drumjax.nn import compression
 from drumjax.nn.frame_nets import FrameNets, decoder_shapes, encoder_shapes
@@ -113,8 +113,9 @@ def _check_mel(mel: Any) -> None:
     for key, bounds in _MEL.items():
         _whole(mel.get(key), *bounds, f"mel.{key}")
     for key in ("f_min", "f_max"):
-        good = type(mel.get(key, 0)) in (int, float) or (key == "f_max" and mel[key] is None)
-        _need(good, f"mel.{key} is {brief(mel.get(key))}")
+        value = mel.get(key, 0)
+        good = type(value) in (int, float) and 0 <= value <= mel["sample_rate"]
+        _need(good or (key == "f_max" and value is None), f"mel.{key} is {brief(value)}")
     _need(mel["num_samples"] <= _SECONDS * mel["sample_rate"], f"it lasts more than {_SECONDS} s")
     MelConfig(**mel)  # says the rest
 
@@ -142,8 +143,16 @@ def _check_phase(meta: Any) -> None:
     bins = fft // 2 + 1
     small = bins * mel.frames <= _SPECTRUM and bins * mel.n_mels <= _SPECTRUM
     _need(small, "its spectrograms are too large")
-    filters = mel_filterbank(mel)
-    _need(np.isfinite(filters).all() and filters.any(), "its mel filters are empty")
+    _need(_has_filters(mel), "its mel filters are empty")
+
+
+def _has_filters(mel: MelConfig) -> bool:
+    """Whether `mel_filterbank` is finite and not empty, without making it, which costs memory."""
+    ends = hz_to_mel(np.array([mel.f_min, mel.top]), mel.scale)
+    edges = mel_to_hz(np.linspace(ends[0], ends[1], mel.n_mels + 2), mel.scale)
+    bins = np.fft.rfftfreq(mel.n_fft, 1.0 / mel.sample_rate)
+    inside = (edges[0] < bins) & (bins < edges[-1])
+    return bool((np.diff(edges) > 0).all() and inside.any())
 
 
 def _check_cwae(meta: Any) -> None:
