@@ -29,6 +29,19 @@ def write_file(path: str | Path, data: bytes) -> None:
         ) from error
 
 
+def replace_file(path: str | Path, data: bytes) -> None:
+    """As `write_file`, for what a power cut must not take either: the disk has it on return.
+
+    Raises:
+      OSError: names the place; what was there before stays.
+    """
+    try:
+        _replace(Path(path), data, sync=True)
+    except OSError as error:
+        error.filename = str(path)  # not the file beside it, of which nobody knows
+        raise
+
+
 def write_files(folder: str | Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Write files, (name, content), into a folder, which is made; none appears before all are made.
 
@@ -57,11 +70,15 @@ def write_files(folder: str | Path, files: Iterable[tuple[str, bytes]]) -> None:
         ) from error
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes, sync: bool = False) -> None:
     path = Path(os.path.realpath(path))  # what a link points to is written, and the link stays
     beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        beside.write_bytes(data)
+        with beside.open("wb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

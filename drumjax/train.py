@@ -122,8 +122,7 @@ def read_newest(
     if step is None:
         return fresh, None
     saved = checkpoints.config(step)
-    known = {k: v for k, v in saved["config"].items() if k != "categories"}
-    check_same(config, known, str(checkpoints.workdir))
+    check_same(config, saved["config"], str(checkpoints.workdir))
     if saved["host"]["data"] != data:
         raise ConfigError(
             f"This run was begun on another data set, of {saved['host']['data']['sounds']} sounds; "
@@ -244,7 +243,6 @@ def compile_update(config: dict[str, Any], objective: Objective, per_category: i
 @contextlib.contextmanager
 def open_workdir(config: dict[str, Any], workdir: Path) -> Iterator[Any]:
     """Take the work directory for this run alone; gives process 0 its checkpoints, others None."""
-    on_first(claim_workdir, workdir, config)
     busy = f"A run is already using {workdir}; wait for it, or choose another --workdir."
     with contextlib.ExitStack() as stack:
         if lock := on_first(hold, workdir / ".lock", busy):
@@ -271,6 +269,7 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
     with open_workdir(config, workdir) as checkpoints:
         announce(sampler, run.mode)
         state, plateau = resume(checkpoints, fresh, objective, source, config, data)
+        on_first(claim_workdir, workdir, config)
         start, every = int(state.step), t["validate_every"] or max(sampler.steps_per_epoch, 50)
 
         def save(loss: float) -> None:

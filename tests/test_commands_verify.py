@@ -1,6 +1,8 @@
 """`drumjax verify`: what it counts, and one sentence for whatever is wrong."""
 
+import json
 import shutil
+from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
@@ -9,6 +11,7 @@ from one_shots import prepare, two_kits
 from test_integrity import damaged, flip
 
 from drumjax.__main__ import main
+from drumjax.commands import verify
 from drumjax.play.instrument import save_instrument
 from drumjax.training.checkpoint import Checkpoints
 from drumjax.training.state import TrainState
@@ -33,6 +36,15 @@ def place(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "made")
     monkeypatch.chdir(tmp_path / "made")
     return tmp_path / "made"
+
+
+def unsealed(folder):
+    """Make of a checkpoint one from before there were manifests."""
+    (folder / "manifest.json").unlink()
+    metadata = folder / "config" / "metadata"
+    config = json.loads(metadata.read_text())
+    del config["manifest"]
+    metadata.write_text(json.dumps(config))
 
 
 def megabytes(*paths):
@@ -74,8 +86,9 @@ def test_the_factory_instrument_is_intact(capsys):
         (lambda p: flip(p / "a.safetensors"), "a.safetensors", "copy or export it again"),
         (lambda p: flip(p / "a.encoder.safetensors"), "a.safetensors", "a.encoder.safetensors"),
         (lambda p: damaged(p / "run", 9), "run", "checkpoints/9/model"),
-        (lambda p: damaged(p / "run", 9, 10), "run", "; 1 more"),
-        (lambda p: (p / "run/checkpoints/9/manifest.json").unlink(), "run", "has no manifest"),
+        (lambda p: damaged(p / "run", 9), "run", "from the newest whole one, if there is one"),
+        (lambda p: (p / "run/checkpoints/9/manifest.json").unlink(), "run", "9 lacks its manifest"),
+        (lambda p: unsealed(p / "run/checkpoints/9"), "run", "an older drumjax wrote none"),
         (lambda p: flip(p / "drums/report.json"), "drums", "prepare it again"),
         (lambda p: (p / "drums/dataset_info.json").unlink(), "drums", "dataset_info.json is miss"),
         (lambda p: (p / "drums/manifest.json").unlink(), "drums", "has no manifest"),
@@ -99,3 +112,41 @@ def test_what_is_whole_is_told_beside_what_is_not(place, capsys):
     damaged(place / "run", 9)
     assert main(["verify", "run"]) == 1
     assert "run/checkpoints/10: checkpoint of step 10" in capsys.readouterr().out
+
+
+def test_all_that_is_wrong_is_named(place, capsys):
+    damaged(place / "run", 9, 10)
+    (place / "a.safetensors").write_text("kick")
+    capsys.readouterr()
+    assert main(["verify", "run", "a.safetensors", "drums"]) == 1
+    out, err = capsys.readouterr()
+    for line, name in zip(err.splitlines(), ("s/9/model", "s/10/model", "a.safe"), strict=True):
+        assert line.startswith("drumjax verify: ")
+        assert name in line
+    assert out.startswith("drums: data set, ")
+
+
+@pytest.mark.parametrize("when", ["listed", "read"])
+def test_what_a_run_removes_meanwhile_is_not_wrong(place, monkeypatch, when):
+    folder, verify_folder = place / "run/checkpoints/9", verify.verify_folder
+
+    def removed(*args):
+        shutil.rmtree(folder, ignore_errors=True)
+        return verify_folder(*args)
+
+    listed = verify.checks(Path("run"))
+    if when == "listed":
+        shutil.rmtree(folder)
+    else:
+        monkeypatch.setattr(verify, "verify_folder", removed)
+    assert listed[0]() == "run/checkpoints/9: checkpoint of step 9, removed meanwhile"
+    assert "intact" in listed[1]()
+
+
+def test_what_verify_says_of_training_is_so(place):
+    """One without a manifest stays; a damaged one is moved away if another is whole."""
+    unsealed(place / "run/checkpoints/10")
+    damaged(place / "run", 9)
+    with Checkpoints(place / "run") as checkpoints:
+        assert checkpoints.latest_step() == 10
+    assert [f.name[:2] for f in (place / "run/damaged").iterdir()] == ["9_"]

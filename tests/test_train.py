@@ -247,7 +247,6 @@ def test_a_run_keeps_its_config_when_the_file_beside_it_is_gone(again, capsys):
     (again / "config.json").unlink()
     assert run(again, "--config.train.steps=4", "--config.seed=5") == 1
     refused(capsys, "seed was 0, now 5")
-    (again / "config.json").unlink()
     assert run(again, "--config.train.steps=4") == 0
 
 

@@ -1,5 +1,7 @@
 """Learning rates, the plateau, one update by hand, sweeps, and what a config may change."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,13 @@ from tiny import bursts, get_config
 
 from drumjax.errors import ConfigError
 from drumjax.models.objective import Loss, Objective
-from drumjax.training.config import apply_variant, check_same, flatten
+from drumjax.training.config import (
+    apply_variant,
+    check_same,
+    check_workdir,
+    claim_workdir,
+    flatten,
+)
 from drumjax.training.plateau import MIN_SCALE, Plateau, observe
 from drumjax.training.state import adam, create_state, trained
 from drumjax.training.sweep import chunks, first_of_each, sweep
@@ -201,6 +209,21 @@ def test_unknown_variant_is_named_with_the_known_ones():
         apply_variant(get_config(), "tniy", {"tiny": {}, "small": {}})
 
 
+def test_a_config_reaches_the_work_directory_whole_or_not_at_all(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    config = get_config().to_dict()
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(ConfigError, match=r"cannot be written to \(No space .*--workdir"):
+        claim_workdir(tmp_path / "run", config)
+    assert list((tmp_path / "run").iterdir()) == []
+    monkeypatch.undo()
+    claim_workdir(tmp_path / "run", config)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["config.json"]
+    check_workdir(tmp_path / "run", config)
+
+
 def test_flat_config_is_what_json_gives_back():
     flat = flatten({"a": {"b": (1, 2), "c": {"d": "x"}}, "e": 3.0})
     assert flat == {"a.b": [1, 2], "a.c.d": "x", "e": 3.0}
@@ -210,6 +233,7 @@ def test_run_may_go_on_for_longer_but_not_with_another_rate():
     config = get_config().to_dict()
     longer = {**config, "train": {**config["train"], "steps": 9, "validate_every": 2}}
     check_same(longer, config, "runs/x")
+    check_same(longer, {**config, "categories": ["kick", "snare"]}, "runs/x")  # a checkpoint's
     cosine = [{**c, "train": {**c["train"], "schedule": "cosine"}} for c in (longer, config)]
     with pytest.raises(ConfigError, match=r"train\.steps was 3, now 9"):
         check_same(*cosine, "runs/x")

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from drumjax.atomic import replace_file
 from drumjax.audio.mel import MelConfig
 from drumjax.audio.names import brief
 from drumjax.errors import ConfigError
@@ -112,7 +113,8 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str) -> None:
     """Refuse to continue a run with another config.
 
-    A field that is younger than the run had its default's value.
+    A field that is younger than the run had its default's value. "categories", which the config in
+    a checkpoint holds besides, are the data set's, and not compared here.
 
     Raises:
       ConfigError: names the fields that differ, with both values.
@@ -120,7 +122,7 @@ def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str
     new, old = flatten(config), flatten(saved)
     if isinstance(model := old.get("model"), str) and model in MODELS:
         old = flatten(base_config(model).to_dict()) | old
-    keys = sorted(set(new) | set(old))
+    keys = sorted((set(new) | set(old)) - {"categories"})
     free = set(FREE)
     if new.get("train.schedule") == "cosine":
         free.discard("train.steps")
@@ -186,7 +188,7 @@ def claim_workdir(workdir: Path, config: dict[str, Any]) -> None:
         return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(config, indent=2) + "\n")
+        replace_file(file, (json.dumps(config, indent=2) + "\n").encode())
     except OSError as error:
         raise ConfigError(
             f"{workdir} cannot be written to ({error.strerror}); choose another --workdir."

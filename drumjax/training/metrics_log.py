@@ -7,11 +7,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from drumjax.atomic import replace_file
+from drumjax.training.whole import tell
+
 
 class MetricsLog:
     """Appends scalars to `metrics.jsonl` and to TensorBoard event files in a work directory.
 
-    A run that goes on from `step` drops what was logged after it: those steps come again.
+    A run that goes on from `step` drops what was logged after it: those steps come again. Rows that
+    a full disk or a power cut spoilt are dropped too, and a line tells how many.
+
+    Raises:
+      OSError: a file cannot be read or written; `metrics.jsonl` then stays as it is.
     """
 
     def __init__(self, workdir: Path, step: int = 0) -> None:
@@ -19,9 +26,7 @@ class MetricsLog:
 
         path = workdir / "metrics.jsonl"
         if path.exists():
-            rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [row for row in rows if row.endswith("\n") and json.loads(row)["step"] <= step]
-            path.write_text("".join(kept), encoding="utf-8")
+            _rewind(path, step)
         self._file = path.open("a", encoding="utf-8")
         self._events = SummaryWriter(
             str(workdir / "events"), write_to_disk=True, purge_step=step + 1
@@ -49,6 +54,29 @@ class MetricsLog:
             self._file.close()
         finally:
             self._events.close()
+
+
+def _rewind(path: Path, step: int) -> None:
+    """Keep the rows up to a step, as they are; nothing is written if that is all of them."""
+    with path.open("rb") as file:
+        rows = file.readlines()
+    steps = [_step_of(row) for row in rows]
+    kept = [row for row, at in zip(rows, steps, strict=True) if at is not None and at <= step]
+    if kept and not kept[-1].endswith(b"\n"):  # whole, as its object is closed
+        kept[-1] += b"\n"
+    if kept != rows:
+        replace_file(path, b"".join(kept))
+    if spoilt := steps.count(None):
+        tell(f"{path}: dropped {spoilt} row{'s' * (spoilt > 1)} that could not be read.")
+
+
+def _step_of(row: bytes) -> int | None:
+    """A row's step, or None if it is no row that `write` wrote."""
+    try:
+        step = json.loads(row)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return step if type(step) is int else None
 
 
 def _forgive(events: Any) -> None:
