@@ -6,6 +6,8 @@
 #   config=configs/cwae.py data=DIR bash launch/gpu.sh    the paper's CWAE, at its size
 #   devices=0,1 cuda=13 bash launch/gpu.sh                two of the GPUs; CUDA 13 (drivers from 580)
 #   bash launch/gpu.sh --config.train.learning_rate=3e-4  other words go to the training
+# The GPUs share each batch: data.per_category becomes a multiple of their number, rounded up from
+# the config's; a run that was begun keeps its own. --config.data.per_category=64 says another.
 # Checked by shellcheck, and against a stand-in for the driver; not run on a GPU yet.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +27,7 @@ nvidia-smi -L || stop "The NVIDIA driver does not answer, see the line above; re
 [ -z "${devices:-}" ] || export CUDA_VISIBLE_DEVICES=$devices
 
 install train "cuda$cuda"
-"$venv_python" -c 'import jax; jax.devices("gpu")' 2>/dev/null ||
+gpus=$("$venv_python" -c 'import jax; print(len(jax.devices("gpu")))' 2>/dev/null) ||
   stop "JAX sees no GPU: $("$venv_python" -c 'import jax; jax.devices("gpu")' 2>&1 | tail -n 1)"
 
 if [ -d "$data" ]; then
@@ -36,7 +38,8 @@ else
 fi
 
 echo "2 of 2  Training $config …"
-run -m drumjax.train --config="$config" --workdir="$workdir" --config.data.path="$data" "$@"
+shared=$(for_devices "$gpus" "$config" "$workdir")
+run -m drumjax.train --config="$config" --workdir="$workdir" --config.data.path="$data" ${shared:+"$shared"} "$@"
 
 cat <<END_OF_WORDS
 

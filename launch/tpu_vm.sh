@@ -5,6 +5,8 @@
 #   name=drums zone=us-west4-a accelerator=v5litepod-8 bash launch/tpu_vm.sh create
 #   name=drums zone=us-west4-a data=runs/mine/data bash launch/tpu_vm.sh install
 #   name=drums zone=us-west4-a config=configs/frame_wae.py bash launch/tpu_vm.sh train
+#       other words go to the training; data.per_category becomes a multiple of all devices, rounded
+#       up from the config's, unless a run was begun or --config.data.per_category=64 says another
 #   name=drums zone=us-west4-a bash launch/tpu_vm.sh log       what process 0 says; Ctrl-C ends that alone
 #   name=drums zone=us-west4-a bash launch/tpu_vm.sh stop      saves, on all hosts; train goes on
 #   name=drums zone=us-west4-a bash launch/tpu_vm.sh fetch     the work directory, to runs/tpu/
@@ -87,10 +89,27 @@ install_all() {
   fi
 }
 
+# How many devices all hosts of an accelerator type have: v4 and v5p are named by their cores, of
+# which JAX takes two as one; the others by what JAX takes as one.
+devices() {
+  case "$1" in
+    v4-* | v5p-*) echo $((${1##*-} / 2)) ;;
+    *) echo "${1##*-}" ;;
+  esac
+}
+
 # A lost connection does not end it: each host trains in the background and writes train.log.
 train() {
-  local words="--config=$config --workdir=$workdir --config.data.path=data $*"
-  on_all "cd drumjax && if [ -f train.pid ] && kill -0 \$(cat train.pid) 2>/dev/null; then echo It trains already.; else nohup .venv/bin/python -m drumjax.train $words >train.log 2>&1 </dev/null & echo \$! >train.pid; fi"
+  local type=$accelerator ask words shared
+  ask=(describe "$name" "--format=value(acceleratorType)")
+  if [ -n "${dry:-}" ]; then
+    tpu "${ask[@]}"
+  else
+    type=$(tpu "${ask[@]}")
+  fi
+  printf -v shared '%q ' "$(devices "$type")" "$config" "$workdir"
+  printf -v words '%q ' "--config=$config" "--workdir=$workdir" --config.data.path=data "$@"
+  on_all "cd drumjax && if [ -f train.pid ] && kill -0 \$(cat train.pid) 2>/dev/null; then echo It trains already.; else source launch/venv.sh; shared=\$(for_devices $shared); nohup .venv/bin/python -m drumjax.train \$shared $words>train.log 2>&1 </dev/null & echo \$! >train.pid; fi"
 }
 
 trap interrupted INT
@@ -105,7 +124,7 @@ case "$step" in
   install) install_all ;;
   train) train "$@" ;;
   log) on_first "tail -n 50 -f drumjax/train.log" ;;
-  stop) on_all "kill -TERM \$(cat drumjax/train.pid)" ;;
+  stop) on_all "kill -TERM \$(cat drumjax/train.pid 2>/dev/null) 2>/dev/null && echo It saves, then it stops. || echo Nothing trains here." ;;
   fetch)
     mkdir -p runs/tpu
     tpu scp --recurse "$name:drumjax/$workdir" runs/tpu/ --worker=0

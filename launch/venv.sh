@@ -28,6 +28,23 @@ run() {
   }
 }
 
+# for_devices COUNT CONFIG WORKDIR: the flag that lets so many devices share each batch: the config's
+# data.per_category, rounded up, or that of the run that was begun. Nothing where the config cannot
+# be read; the training says why.
+for_devices() {
+  JAX_PLATFORMS=cpu "$venv_python" - "$@" <<'PYTHON' 2>/dev/null || true
+import json, pathlib, runpy, sys
+count, (path, _, variant) = int(sys.argv[1]), sys.argv[2].partition(":")
+begun = pathlib.Path(sys.argv[3], "config.json")
+if begun.is_file():
+    size = json.loads(begun.read_text())["data"]["per_category"]
+else:
+    config = runpy.run_path(path)["get_config"](*filter(None, [variant]))
+    size = -(-config.data.per_category // count) * count
+print(f"--config.data.per_category={size}")
+PYTHON
+}
+
 # Says in one sentence what is wrong with the interpreter that would be used, if anything is.
 check_python() {
   command -v "$1" >/dev/null 2>&1 ||

@@ -1,174 +1,22 @@
-"""launch/: the notebook, scripts of rented machines, the image; what cannot run here is linted."""
+"""launch/: scripts of rented machines, the runners, the image; what cannot run here is linted."""
 
-import ast
-import base64
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
-import types
-import wave
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
 LAUNCH = ROOT / "launch"
 SCRIPTS = sorted([*LAUNCH.glob("*.sh"), *LAUNCH.glob("*.sbatch")])
-NOTEBOOK = LAUNCH / "colab.ipynb"
 
 unix = pytest.mark.skipif(not shutil.which("bash"), reason="these are bash scripts")
-
-
-def cells():
-    return json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-
-
-def source_of(name):
-    """The code of a cell of the notebook."""
-    return "".join(next(cell for cell in cells() if cell["id"] == name)["source"])
-
-
-# The notebook
-
-
-def test_the_notebook_is_valid_and_stripped():
-    nbformat = pytest.importorskip("nbformat", reason="nbformat, of the test extra, is not there")
-    nbformat.validate(nbformat.read(NOTEBOOK, as_version=4))
-    code = [cell for cell in cells() if cell["cell_type"] == "code"]
-    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
-    for cell in code:
-        ast.parse("".join(cell["source"]))
-
-
-@pytest.mark.parametrize(
-    ("there", "nvidia", "installed"),
-    [
-        (["drumjax-0.1.0-py3-none-any.whl"], False, ["{}/drumjax-0.1.0-py3-none-any.whl[train]"]),
-        (["drumjax/train.py"], True, ["{}[train]", "jax[cuda12]"]),
-        ([], True, None),  # an installed drumjax, as here, is left alone
-    ],
-)
-def test_what_the_notebook_installs(there, nvidia, installed, tmp_path, monkeypatch):
-    """Its cells run with a pip that only writes down what it is asked for."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    for name in there:
-        Path(name).parent.mkdir(exist_ok=True)
-        Path(name).touch()
-    calls = []
-    monkeypatch.setattr(subprocess, "run", lambda words, check: calls.append(words))
-    monkeypatch.setattr(shutil, "which", lambda name: name if nvidia else None)
-    monkeypatch.setattr(
-        "glob.glob",
-        lambda pattern: (
-            [str(p) for p in Path().glob(pattern)] if not pattern.startswith("/dev") else []
-        ),
-    )
-    for name in ("DRUMJAX_SOURCE", "TPU_ACCELERATOR_TYPE"):
-        monkeypatch.delenv(name, raising=False)
-    scope = {}
-    exec(source_of("settings"), scope)
-    exec(source_of("install"), scope)
-    expected = [x.format(Path.cwd()) for x in installed] if installed else None
-    start = [sys.executable, "-m", "pip", "install", "-q"]
-    assert calls == ([[*start, *expected]] if expected else [])
-
-
-def write_samples(folder):
-    """Twelve falling sines named kick, twelve bursts of noise named snare."""
-    import soundfile
-
-    rng, time = np.random.default_rng(0), np.arange(6000) / 22050
-    for i in range(12):
-        fade = np.exp(-time * (20 + i))
-        kick = np.sin(2 * np.pi * (60 + 4 * i) * time) * fade
-        for name, sound in {"kick": kick, "snare": rng.normal(0, 0.2, 6000) * fade}.items():
-            file = folder / name / f"{name}_{i:02}.wav"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            soundfile.write(file, 0.9 * sound / np.abs(sound).max(), 22050)
-
-
-def played(cell):
-    """The sounds in a cell's outputs: int16 arrays out of the players' own WAV files."""
-    pages = "".join(str(o["data"].get("text/html", "")) for o in cell["outputs"] if "data" in o)
-    files = re.findall(r'src="data:audio/wav;base64,([^"]+)"', pages)
-    return [
-        np.frombuffer(wave.open(BytesIO(base64.b64decode(f))).readframes(-1), "<i2") for f in files
-    ]
-
-
-EXECUTE = r"""
-import sys, nbformat, nbclient
-notebook = nbformat.read("colab.ipynb", 4)
-*_, studio, _, _ = notebook.cells
-again = "import sys; sys.modules['ipywidgets'] = None\n" + studio.source  # as where it is missing
-notebook.cells.append(nbformat.v4.new_code_cell(again))
-nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
-nbformat.write(notebook, "done.ipynb")
-"""
-
-
-def test_the_studio_has_a_slider_for_each_control(instruments, monkeypatch):
-    """With stand-ins for the widgets: a control that is moved makes another sound."""
-    display = pytest.importorskip(
-        "IPython.display", reason="ipykernel, of the test extra, is not there"
-    )
-    from drumjax.play.controls import names
-
-    shown, made = [], {}
-    monkeypatch.setattr(display, "display", lambda *parts: shown.extend(parts))
-    widgets = types.ModuleType("ipywidgets")
-    widgets.FloatSlider = widgets.IntSlider = lambda **settings: settings["value"]
-    widgets.interact = lambda play, **words: made.update(words, play=play)
-    monkeypatch.setitem(sys.modules, "ipywidgets", widgets)
-    monkeypatch.setattr("jax.config.update", lambda name, value: None)
-    scope = {"instrument_file": instruments / "full.safetensors"}
-    exec(source_of("listen"), scope)
-    exec(source_of("studio"), scope)
-    play, categories = made.pop("play"), made.pop("category")
-    assert set(made) == {"seed", *names(scope["instrument"])}
-    shown.clear()
-    play(categories[0], **made)
-    for control in set(made) - {"seed"}:
-        play(categories[0], **{**made, control: 1.0})
-    sounds = [sound.data for sound in shown]
-    assert all(sound[:4] == b"RIFF" for sound in sounds)
-    assert len(set(sounds)) == len(made)
-
-
-@pytest.mark.slow
-def test_the_notebook_runs_from_top_to_bottom(tmp_path):
-    """On two categories of twelve sounds for three steps: sounds are heard, sliders are there."""
-    for package in ("nbclient", "nbformat", "ipykernel", "ipywidgets"):
-        pytest.importorskip(package, reason=f"{package}, of the test extra, is not there")
-    write_samples(tmp_path / "samples")
-    shutil.copy(NOTEBOOK, tmp_path)
-    settings = {"SAMPLES": str(tmp_path / "samples"), "SOUNDS": 0, "STEPS": 3, "CONTROL_SOUNDS": 0}
-    env = os.environ | {f"DRUMJAX_{name}": str(value) for name, value in settings.items()}
-    env |= {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "DRUMJAX_SOURCE": ""}
-    command = [sys.executable, "-c", EXECUTE]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-    results = json.loads((tmp_path / "done.ipynb").read_text(encoding="utf-8"))["cells"]
-    by_name = {cell["id"]: cell for cell in results}
-    heard = played(by_name["listen"])
-    assert len(heard) == 4  # two of each category
-    assert all(len(sound) == 22015 and np.abs(sound).max() > 3000 for sound in heard)
-    [studio] = by_name["studio"]["outputs"]
-    assert "application/vnd.jupyter.widget-view+json" in studio["data"]
-    [alone] = played(results[-1])  # without sliders
-    assert np.abs(alone).max() > 3000
-    runs = tmp_path / "runs/notebook"
-    assert (runs / "frame_wae_tiny.encoder.safetensors").is_file()
-    assert len(list((runs / "kit").glob("*.wav"))) == 16
-    assert (runs / "kit.zip").is_file()
 
 
 # Scripts
@@ -251,6 +99,60 @@ def test_gpu_trains_on_procedural_drums_or_on_a_data_set(checkout):
     assert "--config=configs/cwae.py --workdir=runs/gpu/cwae --config.data.path=kits" in train
 
 
+def real(checkout):
+    """The stand-in for Python runs scripts, sees as many GPUs as the file gpus says, and writes
+    the words of a module into the file words, one in each line.
+    """
+    (checkout / "configs").symlink_to(ROOT / "configs")
+    (checkout / ".venv/bin/python").write_text(
+        "#!/bin/bash\n"
+        'echo "python $*" >>calls\n'
+        'case "$1" in\n'
+        f'  -) exec "{sys.executable}" "$@" ;;\n'
+        "  -c) cat gpus ;;\n"
+        "  -m) printf '%s\\n' \"$@\" >words ;;\n"
+        "esac\n"
+    )
+
+
+def given_words(checkout, flag):
+    """The values of a flag among the words that training got, in their order."""
+    words = (checkout / "words").read_text().splitlines()
+    return [word.partition("=")[2] for word in words if word.startswith(f"--{flag}=")]
+
+
+@unix
+@pytest.mark.parametrize(
+    ("gpus", "config", "batches"),
+    [
+        (8, "configs/frame_wae.py:small", ["8"]),  # 4 sounds of each category as it stands there
+        (6, "configs/frame_wae.py:small+no_noise", ["6"]),
+        (3, "configs/cwae.py", ["66"]),
+        (1, "configs/frame_wae.py:small", ["4"]),
+        (8, "configs/none.py", []),  # the training says why
+    ],
+)
+def test_all_gpus_share_each_batch(gpus, config, batches, checkout):
+    real(checkout)
+    (checkout / "gpus").write_text(f"{gpus}\n")
+    (checkout / "kits").mkdir()
+    assert start(checkout, "gpu.sh", data="kits", config=config)[1] == 0
+    assert given_words(checkout, "config.data.per_category") == batches
+
+
+@unix
+def test_a_batch_that_was_given_or_begun_stays(checkout):
+    real(checkout)
+    (checkout / "gpus").write_text("8\n")
+    (checkout / "kits").mkdir()
+    start(checkout, "gpu.sh", "--config.data.per_category=24", data="kits")
+    assert given_words(checkout, "config.data.per_category") == ["8", "24"]  # the last one counts
+    (checkout / "begun").mkdir()
+    (checkout / "begun/config.json").write_text('{"data": {"per_category": 4}}')
+    start(checkout, "gpu.sh", data="kits", workdir="begun")
+    assert given_words(checkout, "config.data.per_category") == ["4"]
+
+
 @unix
 def test_gpu_without_a_gpu_is_one_sentence(checkout):
     (checkout / "nogpu").write_text("1")
@@ -270,11 +172,13 @@ def test_slurm_queues_again_what_was_saved(checkout, given, again):
     (checkout / "kits").mkdir()
     (checkout / "status").write_text(str(given))
     settings = {"SLURM_SUBMIT_DIR": str(checkout), "SLURM_JOB_ID": "7", "data": "kits"}
+    settings["SLURM_CPUS_PER_TASK"] = "8"
     calls, status, _ = start(checkout, "slurm.sbatch", "--config.seed=2", **settings)
     assert status == given
     assert calls[0] == (
-        "srun --kill-on-bad-exit=1 .venv/bin/python -m drumjax.train --config=configs/frame_wae.py "
-        "--workdir=runs/slurm/frame_wae --config.data.path=kits --config.seed=2"
+        "srun --cpus-per-task=8 --kill-on-bad-exit=1 .venv/bin/python -m drumjax.train "
+        "--config=configs/frame_wae.py --workdir=runs/slurm/frame_wae --config.data.path=kits "
+        "--config.seed=2"
     )
     assert calls[1:] == (["scontrol requeue 7"] if again else [])
 
@@ -336,13 +240,55 @@ def test_a_tpu_is_set_up_and_trained_on_all_of_its_hosts(checkout):
     assert len(calls) == 7
     assert all("--worker=all" in call for call in calls)
     assert "mount -t nfs '10.0.0.2:/runs' drumjax/runs" in calls[1]
-    words = ("--config.seed=2", "--config.train.steps=9")
-    [call], status, _ = start(checkout, "tpu_vm.sh", "train", *words, name="drums", zone="z")
+
+
+def remote(call):
+    """The command that a host gets."""
+    return call.partition("--command=")[2].rpartition(" --zone=")[0]
+
+
+@unix
+@pytest.mark.parametrize(
+    ("kind", "size"), [("v5litepod-16", "16"), ("v2-8", "8"), ("v4-16", "8"), ("v5p-8", "4")]
+)
+def test_all_hosts_of_a_tpu_train_on_all_devices(kind, size, checkout):
+    """What the hosts get is run here: words with blanks stay whole, the devices share a batch."""
+    real(checkout)
+    (checkout / "home").mkdir()
+    (checkout / "home/drumjax").symlink_to(checkout)
+    answer = f'[ "$4" != describe ] || echo {kind}\n'
+    with (checkout / "bin/gcloud").open("a") as file:
+        file.write(answer)
+    words = ("--config.seed=2", "--config.data.path=my kits")
+    [_, call], status, _ = start(checkout, "tpu_vm.sh", "train", *words, workdir="a b", zone="z")
     assert status == 0
-    assert "--worker=all" in call
-    assert f"--config.data.path=data {' '.join(words)} >train.log" in call
-    remote = call.partition("--command=")[2].rpartition(" --zone=")[0]
-    assert subprocess.run(["bash", "-n", "-c", remote]).returncode == 0
+    assert "ssh drumjax --worker=all" in call
+    there = subprocess.run(["bash", "-c", f"{remote(call)}; wait"], cwd=checkout / "home")
+    assert there.returncode == 0
+    assert given_words(checkout, "config") == ["configs/frame_wae.py:small"]
+    assert given_words(checkout, "workdir") == ["a b"]
+    assert given_words(checkout, "config.data.path") == ["data", "my kits"]
+    assert given_words(checkout, "config.data.per_category") == [size]
+
+
+@unix
+def test_stopping_what_does_not_train_says_so(checkout):
+    [call], status, _ = start(checkout, "tpu_vm.sh", "stop", zone="z")
+    assert (status, "--worker=all" in call) == (0, True)
+
+    def on_host():
+        command = ["bash", "-c", remote(call)]
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+        assert done.returncode == 0
+        return done.stdout + done.stderr
+
+    assert on_host() == "Nothing trains here.\n"
+    (checkout / "drumjax").mkdir()
+    with subprocess.Popen(["sleep", "60"]) as training:
+        (checkout / "drumjax/train.pid").write_text(f"{training.pid}\n")
+        assert on_host() == "It saves, then it stops.\n"
+        assert training.wait() == -signal.SIGTERM
+    assert on_host() == "Nothing trains here.\n"
 
 
 @unix
@@ -458,6 +404,42 @@ def test_an_audit_of_nothing_is_none(answers, status, said, tmp_path):
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == status
     assert said in done.stdout
+
+
+# The runners
+
+
+def test_ci_installs_what_the_tests_drive():
+    """A test whose program is not there is skipped, and says so to nobody who does not ask."""
+    script = (LAUNCH / "test.sh").read_text(encoding="utf-8")
+    programs = set(re.findall(r"missing\+=\(([\w-]+)\)", script)) - {"chromium"}  # Chrome is there
+    assert programs
+    for name in ("tests.yml", "release.yml"):
+        steps = (ROOT / ".github/workflows" / name).read_text(encoding="utf-8")
+        [line] = [line for line in steps.splitlines() if "apt-get install" in line]
+        assert programs | {"hydrogen"} <= set(line.split())
+
+
+@unix
+def test_a_program_that_is_not_to_be_had_keeps_no_other_away(tmp_path):
+    """On Ubuntu, apt has no Chromium; the programs of the other tests are installed."""
+    text = (LAUNCH / "test.sh").read_text(encoding="utf-8")
+    install = re.search(r"^install_programs\(\) {.*?^}$", text, re.M | re.S)[0]
+    for name, script in {
+        "apt-get": 'echo "$*" >>calls; [[ "$*" != *chromium* ]]',
+        "timeout": 'shift; exec "$@"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    shell = [shutil.which("bash"), "-c", f"set -euo pipefail\n{install}\ninstall_programs"]
+    env = {"PATH": str(tmp_path)}
+    (tmp_path / "bash").symlink_to(shell[0])
+    done = subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [c.split()[-1] for c in calls[:2]] == ["puredata-core", "liblo-tools"]
+    assert "chromium cannot be installed" in done.stdout
+    assert "liblo-tools cannot" not in done.stdout
 
 
 # The image
