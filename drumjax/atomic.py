@@ -70,6 +70,17 @@ def write_files(folder: str | Path, files: Iterable[tuple[str, bytes]]) -> None:
         ) from error
 
 
+def sync_folder(folder: str | Path) -> None:
+    """Bring a folder's list of names to the disk, where the system can do that."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _replace(path: Path, data: bytes, sync: bool = False) -> None:
     path = Path(os.path.realpath(path))  # what a link points to is written, and the link stays
     beside = path.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -80,5 +91,7 @@ def _replace(path: Path, data: bytes, sync: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(beside, path)
+        if sync:
+            sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)

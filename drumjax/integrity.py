@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from drumjax.atomic import sync_folder
 from drumjax.errors import DrumjaxError
 
 MANIFEST = "manifest.json"
@@ -190,14 +191,3 @@ def _items(document: Any) -> Any:
 
 def _why(error: OSError) -> str:
     return error.strerror or type(error).__name__
-
-
-def sync_folder(folder: str | Path) -> None:
-    """Bring a folder's list of names to the disk, where the system can do that."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

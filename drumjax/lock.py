@@ -2,13 +2,10 @@
 
 import contextlib
 import os
-import weakref
 from io import FileIO
 from pathlib import Path
 
 from drumjax.errors import DrumjaxError
-
-_HELD: weakref.WeakSet[FileIO] = weakref.WeakSet()
 
 
 class BusyError(DrumjaxError):
@@ -18,7 +15,7 @@ class BusyError(DrumjaxError):
 def hold(path: Path, busy: str) -> FileIO | None:
     """Hold a file until what is returned is closed; it is made, as is its folder, and stays.
 
-    However the process ends, by `kill -9` too, the system lets go of it then: processes that it
+    However the process ends, by `kill -9` too, the system lets go of it then; programs that it
     started do not hold it. Only those are kept away who ask here as well.
 
     Args:
@@ -40,7 +37,7 @@ def hold(path: Path, busy: str) -> FileIO | None:
         return None
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.ExitStack() as stack:
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
             file = stack.enter_context(path.open("ab", buffering=0))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,18 +45,7 @@ def hold(path: Path, busy: str) -> FileIO | None:
                 raise BusyError(busy) from error
             except OSError:
                 return None
-            with contextlib.suppress(FileNotFoundError):  # who had it has just removed it
-                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                    stack.pop_all()
-                    _HELD.add(file)
-                    return file
-
-
-def _let_go() -> None:
-    """In a forked process, which shares its parent's lock and may outlive it."""
-    for file in tuple(_HELD):
-        file.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+            # Who had it may have removed it, or even its folder, in the meantime: then once more.
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                stack.pop_all()
+                return file

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,8 +33,10 @@ from drumjax.training.distributed import (
     agree,
     agreed,
     check_alike,
+    check_devices,
     explain,
     initialise,
+    is_agreed,
     is_failure,
     is_first,
     leave,
@@ -185,8 +188,8 @@ def validate(
     here = to_local(variables)
     values = sweep(lambda audio, category: compiled(here, audio, category), held_out)
     own = objective.summarise(values, held_out.category)
-    agreed = agree(own)
-    return {name: float(agreed[name]) for name in own}
+    first = agree(own)
+    return {name: float(first[name]) for name in own}
 
 
 def calibrate(objective: Objective, state: TrainState, source: Source, count: int) -> TrainState:
@@ -214,8 +217,8 @@ def announce(sampler: Sampler, mode: str) -> None:
     lines = [f"Training on {sampler.source.describe()}", f"Running on {devices}: {how}"]
     if mode == "none" and (count := jax.local_device_count()) > 1:
         lines.append(
-            f"{count - 1} of {count} devices are idle: {sampler.per_category} sounds cannot be "
-            f"shared by {count}. Give --config.data.per_category a multiple of {count} to use all."
+            f"{count - 1} of {count} devices are idle: data.per_category = {sampler.per_category} "
+            f"cannot be shared by {count}; a new run with a multiple of {count} uses all."
         )
     print("\n".join([*lines, *sampler.warnings()]), flush=True)
 
@@ -241,15 +244,23 @@ def compile_update(config: dict[str, Any], objective: Objective, per_category: i
 
 
 @contextlib.contextmanager
-def open_workdir(config: dict[str, Any], workdir: Path) -> Iterator[Any]:
-    """Take the work directory for this run alone; gives process 0 its checkpoints, others None."""
+def open_workdir(workdir: Path) -> Iterator[Any]:
+    """Take the work directory for this run alone; gives process 0 its checkpoints, others None.
+
+    Where an error ends all processes, they wait for the checkpoint that process 0 still writes.
+    """
     busy = f"A run is already using {workdir}; wait for it, or choose another --workdir."
     with contextlib.ExitStack() as stack:
         if lock := on_first(hold, workdir / ".lock", busy):
             stack.enter_context(lock)
         if checkpoints := on_first(Checkpoints, workdir):
             stack.enter_context(checkpoints)
-        yield checkpoints
+        try:
+            yield checkpoints
+        except Exception as error:
+            if is_agreed(error):
+                on_first(lambda: checkpoints.wait())
+            raise
 
 
 def train(config: dict[str, Any], workdir: Path) -> TrainState:
@@ -266,7 +277,7 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
     sounds = batch_size(config, source.categories)
     told = {**config, "categories": list(source.categories)}
 
-    with open_workdir(config, workdir) as checkpoints:
+    with open_workdir(workdir) as checkpoints:
         announce(sampler, run.mode)
         state, plateau = resume(checkpoints, fresh, objective, source, config, data)
         on_first(claim_workdir, workdir, config)
@@ -276,7 +287,8 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
             beside = {"data": data, "plateau": plateau._asdict()}
             on_first(lambda: checkpoints.save(to_local(state), told, beside, loss))
 
-        with Progress(workdir, start, t["steps"]) as progress, Interrupt() as interrupt:
+        progress = together(Progress, workdir, start, t["steps"])
+        with progress, Interrupt() as interrupt:
             coming = batches(sampler, start, t["steps"], run.put_batch)
             began = time.perf_counter()
             for step, batch in enumerate(coming, start + 1):
@@ -285,12 +297,14 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
                 check_finite(metrics, step)
                 metrics["sounds_per_second"] = sounds / (time.perf_counter() - began)
                 last = step == t["steps"]
-                progress.step(step, metrics, log=step % t["log_every"] == 0 or last)
+                progress.step(metrics)
+                if step % t["log_every"] == 0 or last:
+                    together(progress.log, step, metrics)
                 keep = step % t["checkpoint_every"] == 0 or last
                 if step % every == 0 or keep:
                     values = validate(objective, scores, state.variables, held_out)
                     check_finite(values, step)
-                    progress.validated(step, values)
+                    together(progress.validated, step, values)
                     rule = {"factor": t["plateau_factor"], "patience": t["plateau_patience"]}
                     plateau = observe(plateau, values["loss"], **rule)
                     state = state._replace(lr_scale=jax.numpy.float32(plateau.scale))
@@ -360,6 +374,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config, workdir, processes = read_flags(argv)
         initialise(**processes)
+        check_devices()
         train(config, workdir)
     except flags.Error as error:
         print(f"drumjax train: {error}", file=sys.stderr)
@@ -368,17 +383,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         said = say_refused(error) if isinstance(error, OSError) else error
         print(f"drumjax train: {said}", file=sys.stderr)
         return leave(1, error)
-    except (jax.errors.JaxRuntimeError, ValueError) as error:
-        if not is_failure(error):
-            raise
-        print(f"drumjax train: {explain(error)}", file=sys.stderr)
-        return leave(1)
     except Stopped:
         print("Stopped and saved. The same command goes on from here.", file=sys.stderr)
         return 130
     except KeyboardInterrupt:
         print("Stopped. The same command goes on from the last checkpoint.", file=sys.stderr)
         return leave(130)
+    except Exception as error:
+        if is_failure(error):
+            print(f"drumjax train: {explain(error)}", file=sys.stderr)
+        elif jax.distributed.is_initialized():  # else the others wait for a minute
+            traceback.print_exc()
+        else:
+            raise
+        return leave(1)
     return 0
 
 

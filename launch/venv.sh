@@ -29,18 +29,23 @@ run() {
 }
 
 # for_devices COUNT CONFIG WORKDIR: the flag that lets so many devices share each batch: the config's
-# data.per_category, rounded up, or that of the run that was begun. Nothing where the config cannot
-# be read; the training says why.
+# data.per_category, rounded up (a line says so), or that of the run that was begun. Nothing where the
+# config cannot be read; the training says why.
 for_devices() {
-  JAX_PLATFORMS=cpu "$venv_python" - "$@" <<'PYTHON' 2>/dev/null || true
+  JAX_PLATFORMS=cpu "$venv_python" - "$@" <<'PYTHON'
 import json, pathlib, runpy, sys
 count, (path, _, variant) = int(sys.argv[1]), sys.argv[2].partition(":")
 begun = pathlib.Path(sys.argv[3], "config.json")
-if begun.is_file():
-    size = json.loads(begun.read_text())["data"]["per_category"]
-else:
-    config = runpy.run_path(path)["get_config"](*filter(None, [variant]))
-    size = -(-config.data.per_category // count) * count
+try:
+    if begun.is_file():
+        size = json.loads(begun.read_text())["data"]["per_category"]
+    else:
+        own = runpy.run_path(path)["get_config"](*filter(None, [variant])).data.per_category
+        size = -(-own // count) * count
+        if size != own:
+            print(f"data.per_category is {size}, not {own}, so that {count} devices share it.", file=sys.stderr)
+except Exception:
+    sys.exit()
 print(f"--config.data.per_category={size}")
 PYTHON
 }

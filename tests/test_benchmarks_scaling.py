@@ -205,6 +205,18 @@ def test_the_share_of_the_peak_is_of_the_devices_that_take_part(monkeypatch):
     assert training.cells(row)[3] == f"{share:.0f} %"
 
 
+def test_the_work_of_a_step_does_not_depend_on_how_memory_is_saved(monkeypatch):
+    """XLA counts a loop's body once, and what is computed again as work."""
+    monkeypatch.setattr(training, "peak_rate", lambda *_: 1e9)
+    found = []
+    for accumulate, remat in ((1, False), (4, True)):
+        config = get_config("mcnn").to_dict()
+        config["train"] |= {"accumulate": accumulate, "remat": remat}
+        config["data"]["per_category"] = 8
+        found.append(training.time_training(config, "none", 1)["gflop"])
+    assert found[0] == found[1] > 0
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_the_peak_counts_what_all_devices_multiply(monkeypatch, devices):
     """Oracle: by a clock that ticks half a second, n^3 multiplications and additions on each."""

@@ -31,6 +31,18 @@ def test_overwrite_is_asked_for_and_done(folder):
     assert sorted(p.name for p in folder.parent.iterdir()) == ["in", "out"]
 
 
+def test_a_link_stays_and_its_folder_is_written(folder, tmp_path):
+    """As from a small disk to a large one; the second --overwrite finds no remains of the first."""
+    (tmp_path / "big").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "big" / "data")
+    for flags in ([], ["--overwrite"], ["--overwrite"]):
+        prepare(folder, *flags, output=link)
+        assert link.is_symlink()
+        assert len(names(tmp_path / "big" / "data", "train")) > 0
+    assert sorted(p.name for p in tmp_path.rglob(".*")) == []
+
+
 def test_a_folder_that_is_no_data_set_is_never_replaced(folder):
     with pytest.raises(DataError, match="no prepared data set"):
         prepare(folder, "--overwrite", output=folder)

@@ -69,6 +69,17 @@ def test_jobs_that_kill_one_after_another_are_not_the_cause():
     assert lost == [deadly] * 2
 
 
+def die_of_odd(job):
+    if job % 2:
+        os._exit(9)
+
+
+def test_bad_jobs_with_good_ones_between_are_left_out():
+    lost = []
+    assert sorted(run(die_of_odd, range(8), lost)) == list(range(8))
+    assert lost == [1, 3, 5, 7]
+
+
 class Executor:
     """Stands in for a pool: a job is what becomes of it."""
 

@@ -14,38 +14,35 @@ from drumjax.lock import BusyError, hold
 fcntl = pytest.importorskip("fcntl")  # not on Windows
 
 HOLDER = """
-import os, subprocess, sys, time
+import subprocess, sys, time
 from pathlib import Path
 from drumjax.lock import hold
 held = hold(Path(sys.argv[1]), "busy")
-wait = "import sys; sys.stdin.read()"
-started = subprocess.Popen([sys.executable, "-c", wait], stdin=subprocess.PIPE)
-forked = os.fork()
-if not forked:
-    print(os.getpid(), flush=True)
+started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(started.pid, flush=True)
 time.sleep(60)
 """
 
 
 def test_who_comes_second_is_told_until_the_first_is_killed(tmp_path):
-    """Whatever the first one started or forked lives on, and does not hold the file."""
+    """What the first one started lives on, and does not hold the file."""
     path = tmp_path / "new" / ".lock"
     command = [sys.executable, "-c", HOLDER, str(path)]
     root = str(Path(__file__).parents[1])
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
     ) as first:
-        forked = int(first.stdout.readline())
+        started = int(first.stdout.readline())
         try:
             with pytest.raises(BusyError, match=r"^Wait for it\.$"):
                 hold(path, "Wait for it.")
             first.send_signal(signal.SIGKILL)
             first.wait()
-            os.kill(forked, 0)  # is there
+            os.kill(started, 0)  # is there
             with hold(path, "Wait for it."):
                 pass
         finally:
-            os.kill(forked, signal.SIGKILL)
+            os.kill(started, signal.SIGKILL)
             first.kill()
 
 

@@ -161,15 +161,24 @@ def test_two_processes_go_on_and_only_the_first_needs_the_disk(one, tmp_path):
 
 @pytest.mark.slow
 def test_full_disk_of_the_first_ends_both_with_a_sentence(tmp_path):
+    """The log is short enough, but no picture and no checkpoint."""
     flags = [BATCH, "--config.train.parallel=pmap", "--config.train.checkpoint_every=2"]
     flags.append("--config.train.steps=50")
     ended = start(2, tmp_path / "run", *flags, each={0: ["--full_at=3"]})
     assert [status for status, _, _ in ended] == [1, 1], ended
-    assert "drumjax train: File too large. Put that right" in ended[0][2]  # of a picture
-    assert "Cannot write the checkpoint of step 4" in ended[0][2]
+    assert "drumjax train: Cannot write the checkpoint of step 4" in ended[0][2]
     assert "Another process cannot go on" in ended[1][2]
     assert all("Traceback" not in errors for _, _, errors in ended)
     assert Checkpoints(tmp_path / "run", read_only=True).latest_step() == 2
+
+
+@pytest.mark.slow
+def test_a_log_that_cannot_be_written_ends_both_with_a_sentence(tmp_path):
+    (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
+    ended = start(2, tmp_path / "run", BATCH, "--config.train.parallel=pmap")
+    assert [status for status, _, _ in ended] == [1, 1], ended
+    assert "Is a directory" in ended[0][2]
+    assert "Another process cannot go on" in ended[1][2]
 
 
 @pytest.mark.slow
@@ -320,11 +329,8 @@ def test_processes_that_do_not_meet_are_one_sentence(calls, monkeypatch):
 
 
 def test_refusal_of_one_is_everyones(monkeypatch):
-    def refuse():
-        raise DataError("No sounds here.")
-
     with pytest.raises(DataError, match="No sounds here"):
-        together(refuse)
+        together(_refuse)
     assert together(lambda n: n + 1, 2) == 3
     monkeypatch.setattr(distributed, "any_process", lambda flag: True)  # another one refuses
     with pytest.raises(TrainingError, match="Another process cannot go on"):
@@ -335,6 +341,62 @@ def test_only_the_first_process_works(monkeypatch):
     assert distributed.on_first(lambda n: n + 1, 2) == 3
     monkeypatch.setattr(distributed, "is_first", lambda: False)
     assert distributed.on_first(lambda: 1 / 0) is None
+
+
+@pytest.fixture
+def several(monkeypatch):
+    """As process 0 of two, whose collectives are sums with the zeros of the other."""
+
+    def broadcast(tree):
+        return jax.tree.map(lambda x: np.asarray(jax.numpy.asarray(x) + 0), tree)
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(distributed.multihost_utils, "broadcast_one_to_all", broadcast)
+    monkeypatch.setattr(distributed, "any_process", lambda flag: flag)
+
+
+def test_what_is_shared_is_kept_bit_for_bit(several):
+    """Sums would lose the sign of zero, small numbers, and what JAX has no type for."""
+    values = [np.float32([-0.0, 1e-40, np.nan]), np.float64(0.1), np.int64(2**40 + 1), np.True_]
+    for own, got in zip(values, distributed.agree(values), strict=True):
+        assert (got.dtype, got.shape) == (own.dtype, own.shape)
+        assert got.tobytes() == own.tobytes()
+    value = {"a": [0.1, 2**70, float("inf"), None, "ä"]}
+    assert distributed.share(value) == value
+
+
+def test_different_versions_or_configs_are_refused(several, monkeypatch):
+    distributed.check_alike("versions", ["1", "2"])
+    monkeypatch.setattr(distributed, "share", lambda value: ["1", "3"])  # process 0's
+    with pytest.raises(TrainingError, match="different versions; give all of them the same"):
+        distributed.check_alike("versions", ["1", "2"])
+
+
+def test_only_an_error_that_is_told_to_all_lets_a_process_end_in_its_own_time(monkeypatch):
+    ended = []
+    monkeypatch.setattr(distributed.os, "_exit", ended.append)
+    assert distributed.leave(1, DataError("alone")) == 1
+    assert ended == []
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    distributed.leave(3, DataError("in one of several"))
+    assert ended == [3]
+    with pytest.raises(DataError) as caught:
+        together(_refuse)
+    assert distributed.leave(1, caught.value) == 1
+    assert ended == [3]
+
+
+def test_devices_that_cannot_be_used_are_one_sentence(monkeypatch):
+    def fail():
+        raise RuntimeError("Unable to initialize backend 'cuda': no driver\nmore")
+
+    monkeypatch.setattr(jax, "devices", fail)
+    with pytest.raises(ConfigError, match=r"cannot use its devices \(Unable .* JAX_PLATFORMS=cpu"):
+        distributed.check_devices()
+
+
+def _refuse():
+    raise DataError("No sounds here.")
 
 
 def test_failures_are_told_from_mistakes():

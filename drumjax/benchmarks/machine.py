@@ -77,11 +77,9 @@ def peak_rate(dtype: str, devices: int) -> float:
     size, count = (GEMM, 1) if jax.default_backend() == "cpu" else (4 * GEMM, 16)
     rng = np.random.default_rng(0)
     a = jax.numpy.asarray(rng.standard_normal((size, size), np.float32) / size**0.5, dtype)
-    products = jax.pmap(
-        lambda a: jax.lax.fori_loop(0, count, lambda _, x: a @ x, a),
-        devices=jax.local_devices()[:devices],
-    )
-    each = jax.numpy.broadcast_to(a, (devices, size, size))
+    on = {"devices": jax.local_devices()[:devices]}
+    products = jax.pmap(lambda a: jax.lax.fori_loop(0, count, lambda _, x: a @ x, a), **on)
+    each = jax.pmap(jax.numpy.copy, **on)(jax.numpy.broadcast_to(a, (devices, size, size)))
     jax.block_until_ready(products(each))
     times = []
     for _ in range(5):

@@ -52,6 +52,7 @@ def main(argv: list[str]) -> int:
     from drumjax.data.builder import check_output, write_dataset  # tfds takes a while to import
 
     options = _options(argv)
+    options.output = Path(os.path.realpath(options.output))  # where a link points to
     check_output(options.output, options.overwrite)
     with _workplace(options.output) as ledger:
         _collect(options, ledger)

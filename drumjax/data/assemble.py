@@ -11,7 +11,7 @@ import numpy as np
 
 from drumjax.audio.files import read_audio
 from drumjax.categories import CATEGORIES
-from drumjax.data.ledger import DUPLICATE, FORM
+from drumjax.data.ledger import CRASHED, DUPLICATE, FORM
 from drumjax.data.normalise import Sound, UnfitError, normalise, quantise
 from drumjax.data.parts import write_part
 from drumjax.data.scan import Candidate, Skipped, as_text
@@ -19,7 +19,6 @@ from drumjax.errors import AudioDecodeError
 
 PROCEDURAL = "procedural"  # the kit of all rendered sounds
 GROUP = 64  # procedural sounds in a part; a multiple of what is computed at once
-CRASHED = "crashes the reader"
 
 
 class Batch(NamedTuple):

@@ -27,6 +27,7 @@ DUPLICATE = "duplicate"
 UNTRAINED = "no training sound in its category"
 
 FORM = 1  # to be raised when sounds come out of reading or rendering in another way
+CRASHED = "crashes the reader"
 _FLEETING = (  # reasons that another run may not meet again
     "not there",
     "cannot be opened",

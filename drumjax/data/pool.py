@@ -187,6 +187,8 @@ def _begin() -> None:
 @contextlib.contextmanager
 def _interrupted_twice() -> Iterator[None]:
     """The first Ctrl-C interrupts, and says so; the second kills all processes, then this one."""
+    end = threading.Timer(_GRACE, os._exit, (130,))  # if even killing does not end them
+    end.daemon = True
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
@@ -201,14 +203,13 @@ def _interrupted_twice() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for process in multiprocessing.active_children():
             process.kill()
-        end = threading.Timer(_GRACE, os._exit, (130,))  # if even that does not end them
-        end.daemon = True
         end.start()
 
     signal.signal(signal.SIGINT, first)
     try:
         yield
     finally:
+        end.cancel()
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -18,12 +18,12 @@ from absl import logging
 from jax.sharding import SingleDeviceSharding
 from orbax.checkpoint import checkpoint_managers as policies
 
+from drumjax.atomic import sync_folder
 from drumjax.errors import CheckpointError, DrumjaxError
 from drumjax.integrity import (
     IntegrityError,
     has_manifest,
     step_label,
-    sync_folder,
     verify_folder,
     write_manifest,
 )

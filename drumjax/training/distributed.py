@@ -35,8 +35,8 @@ def initialise(
 
     What is not given is taken from the environment (`VARIABLES`). Where nothing is said there
     either, JAX finds the others by itself if srun, Open MPI 4 or a TPU host started this process.
-    A process takes all devices of its machine, except where several were started there by srun or
-    Open MPI: then each takes the GPU of its number.
+    A process takes all devices of its machine that it sees; but where it was found by itself that
+    srun or Open MPI started several there, each takes the GPU of its number.
 
     Args:
       coordinator: HOST:PORT of process 0, the same for all.
@@ -66,6 +66,21 @@ def initialise(
             f"The processes of this run did not find each other ({_reason(error)}); start all of "
             "them with the same --coordinator=HOST:PORT and --process_count, each with its own "
             "--process_id, or this one alone with --process_count=1."
+        ) from error
+
+
+def check_devices() -> None:
+    """Refuse to go on where JAX cannot use the devices that it was told to use.
+
+    Raises:
+      ConfigError: says how to train on the CPU.
+    """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"JAX cannot use its devices ({_reason(error)}); see launch/README.md, or train on the "
+            "CPU with JAX_PLATFORMS=cpu."
         ) from error
 
 
@@ -128,10 +143,17 @@ def is_first() -> bool:
 
 
 def agree(tree: Any) -> Any:
-    """Process 0's tree of arrays, on all processes: what each measured by itself may differ."""
+    """Process 0's tree of arrays, on all processes: what each measured by itself may differ.
+
+    Bit for bit: as bytes, because it is a sum with zeros that brings them.
+    """
     if jax.process_count() == 1:
         return tree
-    return multihost_utils.broadcast_one_to_all(jax.tree.map(np.asarray, tree))
+    own = jax.tree.map(np.asarray, tree)
+    sent = multihost_utils.broadcast_one_to_all(
+        jax.tree.map(lambda x: np.ascontiguousarray(x).reshape(-1).view(np.uint8), own)
+    )
+    return jax.tree.map(lambda b, x: np.asarray(b).view(x.dtype).reshape(x.shape), sent, own)
 
 
 def any_process(flag: bool) -> bool:
@@ -165,7 +187,7 @@ def on_first(function: Callable[..., Any], *args: Any) -> Any:
       What it returned, on process 0; None on the others.
 
     Raises:
-      DrumjaxError: as `together`.
+      DrumjaxError, OSError: as `together`.
     """
     return together(function, *args) if is_first() else together(lambda: None)
 
@@ -220,6 +242,11 @@ def agreed(error: E) -> E:
     return error
 
 
+def is_agreed(error: BaseException | None) -> bool:
+    """Whether all processes raise this error."""
+    return AGREED in getattr(error, "__notes__", ())
+
+
 def is_failure(error: Exception) -> bool:
     """Whether an error came from a device or from the connection of the processes."""
     connection = isinstance(error, ValueError) and "Gloo" in str(error)
@@ -250,7 +277,7 @@ def leave(status: int, error: BaseException | None = None) -> int:
     Returns:
       `status`, if this is the only process, or all of them end because of this `agreed` error.
     """
-    if jax.process_count() > 1 and AGREED not in getattr(error, "__notes__", ()):
+    if jax.distributed.is_initialized() and not is_agreed(error):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -20,11 +20,14 @@ class Progress:
             total=steps, initial=start, unit="step", dynamic_ncols=True, disable=not speaks
         )
 
-    def step(self, step: int, metrics: dict[str, float], log: bool) -> None:
-        """One training step is done; `log` says whether its metrics are written too."""
+    def step(self, metrics: dict[str, float]) -> None:
+        """One training step is done."""
         self._bar.update()
         self._bar.set_postfix({k: f"{v:.3g}" for k, v in metrics.items() if k not in UNSHOWN})
-        if log and self._log:
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Write a step's metrics."""
+        if self._log:
             self._log.write(step, "train", metrics)
 
     def validated(self, step: int, values: dict[str, float]) -> None:
