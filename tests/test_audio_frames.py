@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from drumjax.audio.frames import frame, hann_window, istft, magnitude, safe_sqrt, stft
+from drumjax.audio.frames import (
+    _stft_by_fft,
+    _stft_by_products,
+    frame,
+    hann_window,
+    istft,
+    magnitude,
+    safe_sqrt,
+    stft,
+)
 from drumjax.errors import ConfigError
 
 GEOMETRIES = [(64, 32, 8), (64, 64, 16), (64, 30, 7)]  # n_fft, window, hop
@@ -50,6 +59,32 @@ def test_stft_equals_a_double_loop(rng):
     result = stft(jnp.asarray(x, jnp.float32), n_fft, 12, hop)
     assert result.dtype == jnp.complex64
     np.testing.assert_allclose(result, oracle, atol=2e-6)
+
+
+@pytest.mark.parametrize("geometry", [*GEOMETRIES, (2048, 1024, 256)])
+def test_form_of_stft_for_a_tpu_equals_the_fft(rng, geometry):
+    """By products with waves, and its gradient, of signals with leading axes."""
+    x = rng.standard_normal((2, 1, geometry[0] + 200), dtype=np.float32)
+    weights = np.cos(np.arange(geometry[0] // 2 + 1, dtype=np.float32))
+
+    def both(form):
+        def level(x):
+            spectrum = form(x, geometry)
+            return jnp.sum(weights[None, None, None] * spectrum.real + spectrum.imag**2), spectrum
+
+        gradient, spectrum = jax.grad(level, has_aux=True)(x)
+        return spectrum, gradient
+
+    for ours, theirs in zip(both(_stft_by_products), both(_stft_by_fft), strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6 * np.abs(theirs).max())
+
+
+def test_only_a_tpu_is_given_products(rng):
+    traced = jax.jit(lambda x: magnitude(x, 64, 32, 8)).trace(np.zeros(200, np.float32))
+    for platform in ("cpu", "cuda", "tpu"):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("convolution" in text, "fft" in text) == (platform == "tpu", platform != "tpu")
 
 
 @pytest.mark.parametrize(("n_fft", "win_length", "hop"), GEOMETRIES)

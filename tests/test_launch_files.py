@@ -136,8 +136,12 @@ def test_all_gpus_share_each_batch(gpus, config, batches, checkout):
     real(checkout)
     (checkout / "gpus").write_text(f"{gpus}\n")
     (checkout / "kits").mkdir()
-    assert start(checkout, "gpu.sh", data="kits", config=config)[1] == 0
+    _, status, said = start(checkout, "gpu.sh", data="kits", config=config)
+    assert status == 0
     assert given_words(checkout, "config.data.per_category") == batches
+    told = f"so that {gpus} devices share it" in said
+    assert told == (batches not in ([], ["4"]))  # where it is not the config's
+    assert "Traceback" not in said
 
 
 @unix

@@ -345,3 +345,18 @@ def test_unknown_number_format_is_refused():
 def test_config_becomes_a_frozen_dataclass():
     made = model_config(get_config("mcnn").to_dict(), NAMES)
     assert (made.heads, made.channels, made.categories) == (2, (4, 3, 2), NAMES)
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+@pytest.mark.parametrize("shape", [(13, 6), (12, 5), (14, 6)])
+def test_both_forms_of_a_layer_agree(rng, lead, shape):
+    """Values and gradients; a layer's input has an axis of heads but for the first one's."""
+    width, padding = shape
+    config = dataclasses.replace(MCNN, heads=2, width=width, padding=padding)
+    x = rng.standard_normal((*lead, 3, 5, 4), dtype=np.float32)
+    kernel = rng.standard_normal((2, width, 4, 3), dtype=np.float32)
+    forms = mcnn.heads_of_products, mcnn.heads_of_convolutions
+    pairs = [jax.vjp(lambda x, k, f=f: f(x, k, config), x, kernel) for f in forms]
+    dy = np.cos(np.arange(pairs[0][0].size, dtype=np.float32)).reshape(pairs[0][0].shape)
+    for ours, theirs in zip(*((y, *pull(dy)) for y, pull in pairs), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=3e-5)

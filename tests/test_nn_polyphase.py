@@ -7,7 +7,10 @@ import pytest
 
 from drumjax.nn.conv_transpose import ConvTranspose
 from drumjax.nn.polyphase import (
+    by_platform,
     conv_transpose,
+    conv_transpose_dilated,
+    conv_transpose_phases,
     correlate,
     gather_taps,
     interleave,
@@ -30,6 +33,7 @@ CASES = [
     ((3, 3), (11, 5), (3, 2), (5, 2), (1, 1)),
     ((3, 4), (2, 5), (3, 1), (0, 1), (1, 0)),
 ]
+FORMS = {"phases": conv_transpose_phases, "dilated": conv_transpose_dilated}
 
 
 def scatter(x, w, strides, padding, extra):
@@ -63,10 +67,11 @@ def arrays(rng, sizes, kernel, c_in=3, c_out=2):
     return x, rng.standard_normal((*kernel, c_in, c_out), dtype=np.float32)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("sizes", "kernel", "strides", "padding", "extra"), CASES)
-def test_equals_the_scatter_loop(rng, sizes, kernel, strides, padding, extra):
+def test_equals_the_scatter_loop(rng, sizes, kernel, strides, padding, extra, form):
     x, w = arrays(rng, sizes, kernel)
-    y = conv_transpose(x, w, strides, padding, extra)
+    y = FORMS[form](x, w, (strides, padding, extra))
     expected = scatter(x, w, strides, padding, extra)
     assert y.shape == expected.shape
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
@@ -87,10 +92,9 @@ def test_equals_torch(rng, sizes, kernel, strides, padding, extra):
     np.testing.assert_allclose(ours, np.moveaxis(y, 1, -1), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("sizes", "kernel", "strides", "padding", "extra"), CASES)
-def test_gradients_equal_those_of_the_dilated_convolution(
-    rng, sizes, kernel, strides, padding, extra
-):
+def test_gradients_equal_those_that_xla_derives(rng, sizes, kernel, strides, padding, extra, form):
     x, w = arrays(rng, sizes, kernel)
     shape = scatter(x, w, strides, padding, extra).shape
     cotangent = rng.standard_normal(shape, dtype=np.float32)
@@ -102,9 +106,47 @@ def test_gradients_equal_those_of_the_dilated_convolution(
 
         return jax.jit(pull)(x, w)
 
-    for ours, theirs in zip(gradients(conv_transpose), gradients(dilated), strict=True):
+    def own(x, w, *spec):
+        return FORMS[form](x, w, spec)
+
+    for ours, theirs in zip(gradients(own), gradients(dilated), strict=True):
         error = np.linalg.norm(ours - theirs)
         assert error <= 1e-5 * np.linalg.norm(theirs)
+
+
+@pytest.mark.parametrize("size", [((19, 11), (0, 1)), ((57, 22), (0, 0)), ((171, 43), (2, 1))])
+def test_forms_agree_at_the_sizes_of_the_cwae(rng, size):
+    """Values and gradients in float64, which tells a wrong edge from rounding."""
+    sizes, extra = size
+    with jax.enable_x64(True):
+        x, w = rng.standard_normal((1, *sizes, 2)), rng.standard_normal((11, 5, 2, 1))
+        spec = (3, 2), (5, 2), extra
+        pairs = [jax.vjp(lambda x, w, f=f: f(x, w, spec), x, w) for f in FORMS.values()]
+        dy = np.cos(np.arange(pairs[0][0].size)).reshape(pairs[0][0].shape)
+        for ours, theirs in zip(*((y, *pull(dy)) for y, pull in pairs), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-11 * np.abs(theirs).max())
+
+
+def test_the_platform_chooses_the_form(rng):
+    """XLA's program spreads the input by the strides on accelerators alone."""
+    x, w = arrays(rng, (7,), (13,))
+
+    def loss(x, w):
+        return jnp.sum(conv_transpose(x, w, (2,), (6,), (1,)) ** 2)
+
+    traced = jax.jit(jax.grad(loss, (0, 1))).trace(x, w)
+    for platform, spread in (("cpu", False), ("tpu", True), ("cuda", True)):
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert ("lhs_dilate = [2]" in text) == spread, platform
+
+
+def test_by_platform_runs_and_differentiates_the_form_of_this_one():
+    f = by_platform(lambda x, y: x * y, cpu=lambda x, y: x**2 * y)
+    assert float(f(3.0, 2.0)) == 18.0
+    assert [float(g) for g in jax.grad(f, (0, 1))(3.0, 2.0)] == [12.0, 9.0]
+    assert float(by_platform(lambda x: x + 1.0, tpu=lambda x: x)(1.0)) == 2.0
+    mapped = jax.vmap(jax.grad(f), in_axes=(0, None))(jnp.array([1.0, 2.0]), 0.5)
+    np.testing.assert_allclose(mapped, [1.0, 2.0])
 
 
 @pytest.mark.parametrize("edges", [((2, 1),), ((-1, 2),), ((0, -2),)])

@@ -1,8 +1,11 @@
 """Frames, windows and the short-time Fourier transform; time (or frames) and bins come last."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from drumjax.errors import ConfigError
 
@@ -17,15 +20,19 @@ def frame(x: jax.Array, frame_length: int, hop_length: int) -> jax.Array:
     Raises:
       ConfigError: the signal is shorter than one frame.
     """
-    samples = x.shape[-1]
-    if samples < frame_length:
-        raise ConfigError(f"A frame of {frame_length} samples does not fit in {samples} samples.")
-    frames = 1 + (samples - frame_length) // hop_length
+    frames = _frame_count(x.shape[-1], frame_length, hop_length)
     per_frame = -(-frame_length // hop_length)
     blocks = _fit(x, (frames + per_frame - 1) * hop_length)
     blocks = blocks.reshape(*x.shape[:-1], -1, hop_length)  # [..., blocks, hop]
     shifted = [blocks[..., i : i + frames, :] for i in range(per_frame)]
     return jnp.concatenate(shifted, axis=-1)[..., :frame_length]  # [..., frames, frame_length]
+
+
+def _frame_count(samples: int, frame_length: int, hop_length: int) -> int:
+    """Whole frames in a signal; refuses one that is shorter than one."""
+    if samples < frame_length:
+        raise ConfigError(f"A frame of {frame_length} samples does not fit in {samples} samples.")
+    return 1 + (samples - frame_length) // hop_length
 
 
 def hann_window(win_length: int, n_fft: int) -> np.ndarray:
@@ -51,8 +58,45 @@ def stft(
     """
     if center:
         x = _reflect(x, n_fft // 2)
+    geometry = n_fft, win_length, hop_length
+    # XLA for TPUs sets the frames out and makes several passes over memory of their FFT.
+    return lax.platform_dependent(
+        x,
+        tpu=functools.partial(_stft_by_products, geometry=geometry),
+        default=functools.partial(_stft_by_fft, geometry=geometry),
+    )
+
+
+def _stft_by_fft(x: jax.Array, geometry: tuple[int, int, int]) -> jax.Array:
+    """`stft` without centring: frames are set out, windowed and transformed."""
+    n_fft, win_length, hop_length = geometry
     frames = frame(x, n_fft, hop_length)  # [..., frames, n_fft]
     return jnp.fft.rfft(frames * _as_rank(hann_window(win_length, n_fft), frames.ndim))
+
+
+def _stft_by_products(x: jax.Array, geometry: tuple[int, int, int]) -> jax.Array:
+    """The same as two convolutions of hop-sized blocks with windowed waves: no frame is set out."""
+    n_fft, win_length, hop_length = geometry
+    frames = _frame_count(x.shape[-1], n_fft, hop_length)
+    window, left, bins = hann_window(win_length, n_fft), (n_fft - win_length) // 2, n_fft // 2 + 1
+    taps = -(-win_length // hop_length)
+    turns = (left + jnp.arange(taps * hop_length))[:, None] * jnp.arange(bins)[None] % n_fft
+    angles = (2.0 * np.pi / n_fft) * turns  # [taps * hop, bins], exact but for one rounding
+
+    dtype = jnp.result_type(x, jnp.float32)
+    blocks = _fit(x[..., left:], (frames + taps - 1) * hop_length).astype(dtype)
+    blocks = blocks.reshape(-1, frames + taps - 1, hop_length)  # [b, blocks, hop]
+    window = _fit(jnp.asarray(window[left:], dtype), taps * hop_length)[:, None]
+
+    def correlate(waves: jax.Array) -> jax.Array:
+        kernel = (window * waves.astype(dtype)).reshape(taps, hop_length, bins)
+        layout, precise = ("NHC", "HIO", "NHC"), lax.Precision.HIGHEST
+        return lax.conv_general_dilated(
+            blocks, kernel, (1,), "VALID", dimension_numbers=layout, precision=precise
+        )
+
+    spectrum = lax.complex(correlate(jnp.cos(angles)), correlate(-jnp.sin(angles)))
+    return spectrum.reshape(*x.shape[:-1], frames, bins)
 
 
 def istft(

@@ -1,8 +1,8 @@
-"""Transposed convolutions as matrix products, phase by phase: exact, and no zeros multiplied."""
+"""Transposed convolutions: phase by phase on a CPU, where no zeros are multiplied, or XLA's own."""
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +11,8 @@ import numpy as np
 from jax import lax
 
 Array = Any  # of jax or NumPy
+Spec = tuple[tuple[int, ...], ...]  # strides, padding, output padding, each one an axis
+Form = Callable[..., jax.Array]
 
 
 class Axis(NamedTuple):
@@ -192,7 +194,7 @@ def conv_transpose(
     padding: Sequence[int],
     output_padding: Sequence[int],
 ) -> jax.Array:
-    """Transposed convolution as one correlation that yields all phases, then interleaved.
+    """Transposed convolution, in the form that is fast where it runs (see `by_platform`).
 
     Args:
       x: [b, *sizes, c_in], one or two spatial axes.
@@ -202,10 +204,84 @@ def conv_transpose(
     Returns:
       [b, *outs, c_out], `out = (size - 1) * stride - 2 * padding + k + output_padding`.
     """
-    axes = [
-        plan_axis(*of_axis)
-        for of_axis in zip(
-            x.shape[1:-1], kernel.shape, strides, padding, output_padding, strict=False
-        )
+    spec = tuple(strides), tuple(padding), tuple(output_padding)
+    return by_platform(
+        functools.partial(conv_transpose_dilated, spec=spec),
+        cpu=functools.partial(conv_transpose_phases, spec=spec),
+    )(x, kernel)
+
+
+def conv_transpose_phases(x: jax.Array, kernel: jax.Array, spec: Spec) -> jax.Array:
+    """`conv_transpose` for a CPU: one correlation that yields all phases, then interleaved."""
+    of_axes = zip(x.shape[1:-1], kernel.shape, *spec, strict=False)
+    axes = [plan_axis(*of_axis) for of_axis in of_axes]
+    return upsample(x, correlation_kernel(kernel, spec[0]), axes)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_transpose_dilated(x: jax.Array, kernel: jax.Array, spec: Spec) -> jax.Array:
+    """`conv_transpose` for an accelerator: XLA's convolution of the input spread by the strides.
+
+    It is the transpose of a convolution with strides, and its gradients are written as that one's:
+    XLA turns whole signals round in memory for the kernel's that is derived from the form here.
+    """
+    strides, padding, output_padding = spec
+    dims = len(strides)
+    edges = [
+        (k - 1 - p, k - 1 - p + extra)
+        for k, p, extra in zip(kernel.shape, padding, output_padding, strict=False)
     ]
-    return upsample(x, correlation_kernel(kernel, strides), axes)
+    kernel = jnp.flip(kernel, tuple(range(dims)))
+    numbers = _dimension_numbers(dims)
+    return lax.conv_general_dilated(
+        x, kernel, (1,) * dims, edges, lhs_dilation=strides, dimension_numbers=numbers
+    )
+
+
+def _dilated_forward(x: jax.Array, kernel: jax.Array, spec: Spec):
+    return conv_transpose_dilated(x, kernel, spec), (x, kernel)
+
+
+def _dilated_backward(
+    spec: Spec, kept: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    x, kernel = kept
+    strides, padding, output_padding = spec
+    edges = [(p, p - extra) for p, extra in zip(padding, output_padding, strict=True)]
+
+    def strided(kernel: jax.Array) -> jax.Array:
+        swapped, numbers = kernel.swapaxes(-1, -2), _dimension_numbers(len(strides))
+        return lax.conv_general_dilated(dy, swapped, strides, edges, dimension_numbers=numbers)
+
+    dx, pull = jax.vjp(strided, kernel)
+    return dx, *pull(x)
+
+
+conv_transpose_dilated.defvjp(_dilated_forward, _dilated_backward)
+
+
+def by_platform(default: Form, **forms: Form) -> Form:
+    """Forms of one function of arrays: what is compiled, its gradient too, depends on the platform.
+
+    XLA's CPU backend multiplies the zeros of a transposed convolution and is slow at its gradients,
+    so that matrix products, which read each sample many times, are the better form there. GPUs
+    and TPUs run convolutions as they are; what they wait for is memory.
+
+    Args:
+      default: the form for all other platforms.
+      **forms: by platform: "cpu", "cuda", "rocm" or "tpu".
+    """
+
+    @jax.custom_vjp
+    def run(*args: jax.Array) -> jax.Array:
+        return lax.platform_dependent(*args, default=default, **forms)
+
+    def pull(form: Form) -> Callable[..., tuple[jax.Array, ...]]:
+        return lambda dy, *args: jax.vjp(form, *args)[1](dy)
+
+    def backward(args: tuple[jax.Array, ...], dy: jax.Array) -> tuple[jax.Array, ...]:
+        pulls = {platform: pull(form) for platform, form in forms.items()}
+        return lax.platform_dependent(dy, *args, default=pull(default), **pulls)
+
+    run.defvjp(lambda *args: (run(*args), args), backward)
+    return run

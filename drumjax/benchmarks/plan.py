@@ -1,0 +1,92 @@
+"""What bounds a training step on a TPU v5e: XLA's plan, compiled here for it; nothing is run.
+
+`python -m drumjax.benchmarks.plan --model=cwae --dtype=bfloat16` takes minutes and `pip install
+libtpu`, but no TPU. All figures are XLA's own estimates, not measurements.
+"""
+
+import argparse
+import importlib.util
+import os
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from drumjax.errors import ConfigError, DrumjaxError
+
+FULL = {"cwae": "paper", "frame_wae": "base", "mcnn": "paper"}  # the variant of full size
+PEAK, MEMORY, CLOCK = 197e12, 819e9, 1.5e9  # FLOP/s in bfloat16, bytes/s, Hz
+HOST = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0", "TPU_SKIP_MDS_QUERY": "1"}
+ALONE = {**HOST, "TPU_ACCELERATOR_TYPE": "v5litepod-4", "JAX_PLATFORMS": "cpu"}
+COST = re.compile(r' ([\w-]+)\((?:.*op_name="([^"]*)")?.*"estimated_cycles":"(\d+)"')
+NOT_LAYERS = re.compile(r"jit|cond|branch|vmap|.*\(\)|$")
+
+
+def compile_step(config: Any, topology: str) -> Any:
+    """The update of a config, compiled for one chip of the topology."""
+    import jax
+    import numpy as np
+    from jax.experimental.topologies import get_topology_desc
+
+    from drumjax.categories import CATEGORIES
+    from drumjax.models import build_objective
+    from drumjax.training.state import adam, create_state
+    from drumjax.training.update import learning_rate, make_update
+
+    chip = get_topology_desc(topology, platform="tpu").devices[0]
+    objective, optimiser = build_objective(config.to_dict(), CATEGORIES), adam()
+    update = make_update(objective, optimiser, learning_rate(1e-3, "constant", 1, 0), 0)
+    state = jax.eval_shape(lambda: create_state(objective, optimiser, jax.random.key(0)))
+    shape = len(CATEGORIES) if config.data.balanced else 1, config.data.per_category
+    audio = jax.ShapeDtypeStruct((*shape, config.mel.num_samples), np.int16)
+    given = state, {"audio": audio, "category": jax.ShapeDtypeStruct(shape, np.int32)}
+    there = jax.sharding.SingleDeviceSharding(chip)
+    return jax.jit(update, donate_argnums=0, in_shardings=there).lower(*given).compile()
+
+
+def show(plan: Any) -> str:
+    """What the plan counts, and the layers that XLA expects to take longest, in ms."""
+    cost, temporary = plan.cost_analysis(), plan.memory_analysis().temp_size_in_bytes
+    products, memory = cost["flops"] / PEAK, cost["bytes accessed"] / MEMORY
+    layers: defaultdict[str, float] = defaultdict(float)
+    for kind, name, cycles in COST.findall(plan.as_text().split("\nENTRY ", 1)[1]):
+        path = [part for part in name.split("/") if not NOT_LAYERS.match(part)]
+        direction = "backward" if "transpose(" in name else "forward"
+        layers[f"{direction} {'/'.join(path[-2:])} ({kind})"] += int(cycles) / CLOCK
+    lines = [
+        f"{cost['flops'] / 1e12:.2f} TFLOP, {1e3 * products:.1f} ms at the peak in bfloat16; "
+        f"{cost['bytes accessed'] / 1e9:.1f} GB moved, {1e3 * memory:.1f} ms: at most "
+        f"{100 * products / max(products, memory):.0f} % of the peak; "
+        f"{temporary / 1e9:.2f} GB held beside the state and the batch",
+        f"XLA's cycles: {1e3 * sum(layers.values()):.1f} ms, of which",
+    ]
+    largest = sorted(((seconds, name) for name, seconds in layers.items()), reverse=True)[:12]
+    return "\n".join(lines + [f"{1e3 * seconds:8.1f} {name}" for seconds, name in largest])
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the plan of a config's step; returns the exit status."""
+    os.environ.update(ALONE)  # before jax is imported: there is no TPU to ask
+    from drumjax.commands.bench import load_config
+
+    p = argparse.ArgumentParser(prog="python -m drumjax.benchmarks.plan", description=__doc__)
+    p.add_argument("--model", default="cwae", choices=FULL)
+    p.add_argument("--variant", help="of its config (the one of full size)")
+    p.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    p.add_argument("--topology", default="v5e:2x2x1", help="whose chip to compile for")
+    args = p.parse_args(argv)
+    try:
+        if importlib.util.find_spec("libtpu") is None:
+            raise ConfigError("XLA's compiler for TPUs is not installed: pip install libtpu.")
+        config = load_config(None, args.model, args.variant or FULL[args.model])
+    except DrumjaxError as error:
+        print(f"drumjax.benchmarks.plan: {error}", file=sys.stderr)
+        return 1
+    config[args.model].compute_dtype = args.dtype
+    print(show(compile_step(config, args.topology)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
