@@ -12,18 +12,17 @@ from typing import Any, NamedTuple
 from drumjax.errors import DrumjaxError
 
 CHIPS = (1, 4, 8, 16, 32, 64)  # slices of a TPU v5e: 1x1, 2x2, 2x4, 4x4, 4x8, 8x8
-# The variant of full size, and the share of the peak that its networks reach: their FLOP beside
-# the time in which a TPU v5e moves the bytes of XLA's plan of a step for it.
-FULL = {"cwae": ("paper", 0.08), "frame_wae": ("base", 0.21), "mcnn": ("paper", 0.05)}
+# The variant of full size, and the share of the peak that its networks reach in bfloat16: their
+# FLOP beside the cycles of XLA's plan of a step for a TPU v5e (`drumjax.benchmarks.plan`).
+FULL = {"cwae": ("paper", 0.20), "frame_wae": ("base", 0.28), "mcnn": ("paper", 0.13)}
 FLOAT = 4  # bytes of a float32
 ADAM = 7 * FLOAT  # of a parameter: reads p, g and both moments, writes p and both moments
-# Of a pair of codes, in XLA's plan of the MMD for a TPU v5e (4,096 codes a category): bytes read
-# and written, as each kernel's scales are fused into one pass, and bytes held, two matrices.
-PAIR_MOVED, PAIR_HELD = 63, 9
+# Bytes read and written for a pair of codes, in XLA's plan of the MMD for a TPU v5e (4,096 codes a
+# category): each kernel's scales are fused into one pass.
+PAIR_MOVED = 63
 TPU_V5E = {  # figure, its unit, what it is
     "peak": (197.0, 1e12, "of a chip, in bfloat16, TFLOP/s"),
     "memory": (819.0, 1e9, "GB/s that a chip reads and writes"),
-    "capacity": (16.0, 1e9, "GB of a chip"),
     "link": (90.0, 1e9, "GB/s that a chip sends, by two links as in slices below 16x16"),
 }
 PASSES = 6  # in bfloat16, of a TPU's product with precision="highest"
@@ -57,7 +56,6 @@ class Chip(NamedTuple):
     share: float  # of the peak that the networks reach
     peak: float  # FLOP/s of products in bfloat16
     memory: float  # bytes a second
-    capacity: float  # bytes
     link: float  # bytes a second that it sends to its neighbours, all together
 
 
@@ -153,12 +151,11 @@ def _about_mmd(work: Work, chip: Chip) -> list[str]:
         return []
     parts = step_seconds(work, 1, chip)
     even = (parts["networks"] / parts["mmd"]) ** 0.5
-    full = (chip.capacity / (PAIR_HELD * work.pairs)) ** 0.5
     codes = 2.0 * work.batch * work.latents * FLOAT  # bytes of a chip's batch, there and back
     return [
         f"with {work.batch} sounds on each chip: the MMD takes a tenth of the networks' time at "
-        f"{even / 10**0.5:.0f} chips, all of it at {even:.0f},",
-        f"its matrices fill a chip at {full:.0f}; the all-gather takes a tenth at "
+        f"{even / 10**0.5:.0f} chips, all of it at {even:.0f};",
+        "the all-gather takes a tenth at "
         f"{0.1 * parts['networks'] * chip.link / codes:.0f}, and as long as the all-reduce at "
         f"{2.0 * work.parameters * FLOAT / codes:.0f}",
     ]
