@@ -1,11 +1,15 @@
 """Strict settings for every test: 8 CPU devices, no broadcasting of ranks, no reused keys."""
 
+import signal
+
 import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a shell's background jobs: what tests
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # start would be deaf to Ctrl-C, too
 
 
 @pytest.fixture
