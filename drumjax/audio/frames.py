@@ -81,7 +81,7 @@ def _stft_by_products(x: jax.Array, geometry: tuple[int, int, int]) -> jax.Array
     window, left, bins = hann_window(win_length, n_fft), (n_fft - win_length) // 2, n_fft // 2 + 1
     taps = -(-win_length // hop_length)
     turns = (left + jnp.arange(taps * hop_length))[:, None] * jnp.arange(bins)[None] % n_fft
-    angles = (2.0 * np.pi / n_fft) * turns  # [taps * hop, bins], exact but for one rounding
+    angles = (2.0 * np.pi / n_fft) * turns  # [taps * hop, bins]; turns are exact
 
     dtype = jnp.result_type(x, jnp.float32)
     blocks = _fit(x[..., left:], (frames + taps - 1) * hop_length).astype(dtype)

@@ -92,7 +92,10 @@ def step_seconds(work: Work, chips: int, chip: Chip) -> dict[str, float]:
 
 
 def measure_work(config: Any) -> Work:
-    """Count a config's step: the arithmetic grows with the batch beside a fixed part."""
+    """Count a config's step: the arithmetic grows with the batch beside a fixed part.
+
+    On a CPU; on an accelerator the convolutions have another form, whose count is another.
+    """
     import jax
     import numpy as np
 

@@ -265,7 +265,7 @@ def by_platform(default: Form, **forms: Form) -> Form:
 
     XLA's CPU backend multiplies the zeros of a transposed convolution and is slow at its gradients,
     so that matrix products, which read each sample many times, are the better form there. GPUs
-    and TPUs run convolutions as they are; what they wait for is memory.
+    and TPUs run convolutions as they are; what they wait for is memory. Reverse mode only.
 
     Args:
       default: the form for all other platforms.
