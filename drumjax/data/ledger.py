@@ -218,26 +218,26 @@ class Ledger:
 
     def count(self, fold: str, category: str | None = None) -> int:
         """How many sounds of a fold, and of a category or all, the data set has."""
-        query = "SELECT count(*) FROM kept WHERE fold = ?1 AND category = ifnull(?2, category)"
+        query = "SELECT count(*) FROM kept WHERE fold = ? AND category = ifnull(?, category)"
         return self._one(query, fold, category)
 
     def kits(self, category: str | None = None) -> int:
         """How many kits the sounds of a category, or all, come from."""
-        query = "SELECT count(DISTINCT kit) FROM kept WHERE category = ifnull(?1, category)"
+        query = "SELECT count(DISTINCT kit) FROM kept WHERE category = ifnull(?, category)"
         return self._one(query, category)
 
     def lengths(self, category: str | None = None) -> np.ndarray:
         """Samples of each sound of a category, or of all: int32 [n]."""
-        query = "SELECT length FROM kept WHERE category = ifnull(?1, category)"
+        query = "SELECT length FROM kept WHERE category = ifnull(?, category)"
         return np.fromiter(self._column(query, category), np.int32)
 
     def rows(self, fold: str) -> Iterator[Row]:
         """The sounds of a fold in the order of the data set, which their names alone decide."""
         query = (
-            "SELECT name, category, kit, part, start, length, digest FROM kept WHERE fold = ?1 "
-            "ORDER BY rank(?1, name)"
+            "SELECT name, category, kit, part, start, length, digest FROM kept WHERE fold = ? "
+            "ORDER BY rank(?, name)"
         )
-        for name, category, kit, *place in self._db.execute(query, (fold,)):
+        for name, category, kit, *place in self._db.execute(query, (fold, fold)):
             yield Row(name, category, kit, Place(*place))
 
     def left_out(self) -> Iterator[Skipped]:

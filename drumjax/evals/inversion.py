@@ -102,8 +102,11 @@ def librosa_magnitude(config: MelConfig) -> Callable[[np.ndarray], np.ndarray]:
 
 def librosa_phase(config: MelConfig, iterations: int) -> Callable[[np.ndarray], np.ndarray]:
     """librosa's Griffin-Lim: magnitude [bins, frames] to [samples]; the same error."""
+    from inspect import signature
+
     from librosa import griffinlim
 
+    seed = "rng" if "rng" in signature(griffinlim).parameters else "random_state"  # until librosa 1
     return lambda magnitude: griffinlim(
         magnitude,
         n_iter=iterations,
@@ -112,7 +115,7 @@ def librosa_phase(config: MelConfig, iterations: int) -> Callable[[np.ndarray], 
         hop_length=config.hop_length,
         length=config.num_samples,
         pad_mode="reflect",  # as the mels were made; zeros, its default, nearly double the error
-        random_state=0,
+        **{seed: 0},
     )
 
 
