@@ -62,7 +62,7 @@ USAGE = """usage: python -m drumjax.train --config=configs/NAME.py[:variant] --w
   --workdir         where checkpoints, metrics, pictures and sounds go; a run that is found
                     there is continued
 
-  several processes (found by itself where srun, Open MPI or a TPU pod starts them):
+  several processes (found by itself where srun, Open MPI 4 or a TPU pod starts them):
   --coordinator     HOST:PORT of process 0, the same for all of them
   --process_count   how many there are; 1 keeps this one alone
   --process_id      which of them this is, from 0

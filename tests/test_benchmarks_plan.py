@@ -54,4 +54,4 @@ def test_without_the_compiler_a_sentence_says_what_to_install(monkeypatch, capsy
 def test_every_model_has_a_variant_of_full_size(model):
     from drumjax.commands.bench import load_config
 
-    assert "compute_dtype" in load_config(None, model, plan.FULL[model])[model]
+    assert "compute_dtype" in load_config(None, model, plan.FULL[model][0])[model]

@@ -13,10 +13,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from drumjax.benchmarks.pod import FULL, TPU_V5E
 from drumjax.errors import ConfigError, DrumjaxError
 
-FULL = {"cwae": "paper", "frame_wae": "base", "mcnn": "paper"}  # the variant of full size
-PEAK, MEMORY, CLOCK = 197e12, 819e9, 1.5e9  # FLOP/s in bfloat16, bytes/s, Hz
+PEAK, MEMORY = (figure * unit for figure, unit, _ in (TPU_V5E["peak"], TPU_V5E["memory"]))
+CLOCK = 1.5e9  # Hz
 HOST = {"TPU_WORKER_HOSTNAMES": "localhost", "TPU_WORKER_ID": "0", "TPU_SKIP_MDS_QUERY": "1"}
 ALONE = {**HOST, "TPU_ACCELERATOR_TYPE": "v5litepod-4", "JAX_PLATFORMS": "cpu"}
 COST = re.compile(r' ([\w-]+)\((?:.*op_name="([^"]*)")?.*"estimated_cycles":"(\d+)"')
@@ -78,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         if importlib.util.find_spec("libtpu") is None:
             raise ConfigError("XLA's compiler for TPUs is not installed: pip install libtpu.")
-        config = load_config(None, args.model, args.variant or FULL[args.model])
+        config = load_config(None, args.model, args.variant or FULL[args.model][0])
         config[args.model].compute_dtype = args.dtype
         print(show(compile_step(config)))
     except (DrumjaxError, RuntimeError) as error:  # of libtpu, as where another plan is being made
