@@ -27,9 +27,9 @@ NOT_LAYERS = re.compile(r"jit|cond|branch|vmap|.*\(\)|$")
 def compile_step(config: Any) -> Any:
     """The update of a config, compiled for one chip."""
     import jax
-    import numpy as np
     from jax.experimental.topologies import get_topology_desc
 
+    from drumjax.benchmarks.training import batch_shapes
     from drumjax.categories import CATEGORIES
     from drumjax.models import build_objective
     from drumjax.training.state import adam, create_state
@@ -39,9 +39,7 @@ def compile_step(config: Any) -> Any:
     objective, optimiser = build_objective(config.to_dict(), CATEGORIES), adam()
     update = make_update(objective, optimiser, learning_rate(1e-3, "constant", 1, 0), 0)
     state = jax.eval_shape(lambda: create_state(objective, optimiser, jax.random.key(0)))
-    shape = len(CATEGORIES) if config.data.balanced else 1, config.data.per_category
-    audio = jax.ShapeDtypeStruct((*shape, config.mel.num_samples), np.int16)
-    given = state, {"audio": audio, "category": jax.ShapeDtypeStruct(shape, np.int32)}
+    given = state, batch_shapes(config.to_dict(), config.data.per_category)
     there = jax.sharding.SingleDeviceSharding(chip)
     return jax.jit(update, donate_argnums=0, in_shardings=there).lower(*given).compile()
 

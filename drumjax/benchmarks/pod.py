@@ -97,8 +97,8 @@ def measure_work(config: Any) -> Work:
     On a CPU; on an accelerator the convolutions have another form, whose count is another.
     """
     import jax
-    import numpy as np
 
+    from drumjax.benchmarks.training import batch_shapes
     from drumjax.categories import CATEGORIES
     from drumjax.models import build_objective
     from drumjax.nn.mmd import SCALES
@@ -110,8 +110,7 @@ def measure_work(config: Any) -> Work:
     rows = len(CATEGORIES) if config.data.balanced else 1
 
     def flop(n: int) -> float:
-        audio = jax.ShapeDtypeStruct((rows, n, config.mel.num_samples), np.int16)
-        batch = {"audio": audio, "category": jax.ShapeDtypeStruct((rows, n), np.int32)}
+        batch = batch_shapes(config.to_dict(), n)
         run = jax.jit(lambda v, b: gradients(loss, v, b, jax.random.key(0), None, PLAIN)[0])
         return float((run.lower(variables, batch).cost_analysis() or {})["flops"])
 

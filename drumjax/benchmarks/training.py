@@ -109,6 +109,15 @@ def show(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def batch_shapes(config: dict[str, Any], per_category: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of a config's batch, with so many sounds of each category, or in its one pool."""
+    shape = len(CATEGORIES) if config["data"]["balanced"] else 1, per_category
+    return {
+        "audio": jax.ShapeDtypeStruct((*shape, config["mel"]["num_samples"]), np.int16),
+        "category": jax.ShapeDtypeStruct(shape, np.int32),
+    }
+
+
 def _sampler(config: dict[str, Any]) -> Sampler:
     """This process's share of batches of noise, changed as the config says."""
     mel, data, n = config["mel"], config["data"], SOUNDS * len(CATEGORIES)
@@ -128,12 +137,7 @@ def _sampler(config: dict[str, Any]) -> Sampler:
 
 def _count(update: Callable[..., Any], state: TrainState, config: dict[str, Any]) -> float:
     """FLOP of a step of the whole batch on one device."""
-    rows = len(CATEGORIES) if config["data"]["balanced"] else 1
-    shape = (rows, config["data"]["per_category"])
-    batch = {
-        "audio": jax.ShapeDtypeStruct((*shape, config["mel"]["num_samples"]), np.int16),
-        "category": jax.ShapeDtypeStruct(shape, np.int32),
-    }
+    batch = batch_shapes(config, config["data"]["per_category"])
     return float((jax.jit(update).lower(state, batch).cost_analysis() or {}).get("flops", 0.0))
 
 
