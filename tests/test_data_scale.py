@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import json
 import mmap
 import os
@@ -198,6 +199,18 @@ def test_a_file_that_has_changed_is_read_again(folder, monkeypatch):
     lengths = {name: n for s in both for name, n in zip(s.names, s.length, strict=True)}
     assert lengths["808/Kick 1.wav"] == pytest.approx(11025, abs=5)
     assert len(both[1].names) == 4
+
+
+def test_what_is_left_of_a_try_is_not_written_over_the_next(folder, monkeypatch):
+    monkeypatch.setattr("drumjax.data.builder.pad", lambda audio: 1 / 0)
+    with pytest.raises(DataError, match="next try") as caught:
+        prepare(folder)
+    monkeypatch.undo()
+    output = prepare(folder, "--validation=0.4")
+    before = contents(output)
+    del caught  # with it goes what was in hand when the first try failed
+    gc.collect()
+    assert contents(output) == before
 
 
 def test_shards_that_are_written_are_not_written_again(folder, monkeypatch):

@@ -226,6 +226,7 @@ def _shards(
                 table.write(
                     mapped.line(categories.index(row.category), row.place.length, row.name, row.kit)
                 )
+            table.flush()  # or it is written, over what a next try wrote, when this is collected
             yield Shard(
                 path=os.fspath(path),
                 receipt=os.fspath(ledger.folder / "shards" / f"{path.name}.json"),
