@@ -109,6 +109,23 @@ def test_a_drag_on_the_pad_gives_the_sound_of_that_point(page, studio):
     assert all(0 < milliseconds < 10_000 for milliseconds in latency)
 
 
+def test_a_move_on_the_pad_does_not_wait_for_a_frame(page):
+    page.run("""(() => {
+        window.seen = [];
+        const pad = document.getElementById("pad");
+        const note = ({ type }) => seen.push([type, document.getElementById("pad-x").value]);
+        for (const kind of ["pointerrawupdate", "pointermove"]) pad.addEventListener(kind, note);
+    })()""")
+    page.mouse("Pressed", *page.place("#pad", 0.5, 0.25))
+    page.mouse("Moved", *page.place("#pad", 0.75, 0.25))
+    page.until("seen.some(([type]) => type === 'pointermove')", 10)
+    page.mouse("Released", *page.place("#pad", 0.75, 0.25))
+    (first, x), *rest = page.run("seen")
+    assert first == "pointerrawupdate"
+    assert abs(float(x) - 0.5) < 0.02
+    assert {value for _, value in rest} == {x}
+
+
 def test_every_control_changes_sound_and_picture(page):
     page.click("#pad", 0.8, 0.3)
     sliders = page.run("[...document.querySelectorAll('.slider input')].map((e) => '#' + e.id)")

@@ -1,43 +1,67 @@
 /** A short-time spectrum of our own: radix-2 FFT, Slaney's mel filters, decibels. */
 
-/** Tables of one size (a power of 2): a Hann window, cosines, sines, the reversed bits' order. */
+/** Tables of one size (a power of 2): a Hann window, turns stage by stage, the bits' order. */
 class Transform {
   constructor(size) {
     this.size = size;
     const bits = Math.log2(size);
+    const turn = (2 * Math.PI) / size;
     this.order = Uint32Array.from({ length: size }, (_, i) => reversed(i, bits));
-    this.cos = Float32Array.from({ length: size / 2 }, (_, i) =>
-      Math.cos((2 * Math.PI * i) / size),
-    );
-    this.hann = Float32Array.from(
-      { length: size },
-      (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / size),
-    );
-    this.sin = Float32Array.from({ length: size / 2 }, (_, i) =>
-      Math.sin((2 * Math.PI * i) / size),
-    );
+    this.hann = Float32Array.from({ length: size }, (_, i) => 0.5 - 0.5 * Math.cos(turn * i));
+    this.cos = new Float32Array(size); // those of a stage of `half` butterflies begin at `half`
+    this.sin = new Float32Array(size);
+    for (let half = 1; half < size; half *= 2) {
+      for (let k = 0; k < half; k++) {
+        this.cos[half + k] = Math.cos((Math.PI * k) / half);
+        this.sin[half + k] = Math.sin((Math.PI * k) / half);
+      }
+    }
+    this.re = new Float32Array(size);
+    this.im = new Float32Array(size);
   }
 
-  /** In place, on arrays that are in bit-reversed order already. */
-  run(re, im) {
-    for (let half = 1; half < this.size; half *= 2) {
-      const stride = this.size / (2 * half);
-      for (let start = 0; start < this.size; start += 2 * half) {
-        for (let k = 0; k < half; k++) this.#butterfly(re, im, start + k, half, k * stride);
+  /** Two windowed frames as one complex signal, in bit-reversed order. */
+  load(samples, first, second) {
+    const { size, order, hann, re, im } = this;
+    for (let i = 0; i < size; i++) {
+      const from = order[i];
+      const [a, b] = [first + from, second + from];
+      re[i] = a >= 0 && a < samples.length ? samples[a] * hann[from] : 0;
+      im[i] = b >= 0 && b < samples.length ? samples[b] * hann[from] : 0;
+    }
+  }
+
+  run() {
+    const { size, cos, sin, re, im } = this;
+    for (let half = 1; half < size; half *= 2) {
+      for (let start = 0; start < size; start += 2 * half) {
+        for (let k = 0; k < half; k++) {
+          const a = start + k;
+          const b = a + half;
+          const c = cos[half + k];
+          const s = sin[half + k];
+          const x = re[b] * c + im[b] * s;
+          const y = im[b] * c - re[b] * s;
+          re[b] = re[a] - x;
+          im[b] = im[a] - y;
+          re[a] += x;
+          im[a] += y;
+        }
       }
     }
   }
 
-  #butterfly(re, im, a, half, turn) {
-    const b = a + half;
-    const c = this.cos[turn];
-    const s = this.sin[turn];
-    const x = re[b] * c + im[b] * s;
-    const y = im[b] * c - re[b] * s;
-    re[b] = re[a] - x;
-    im[b] = im[a] - y;
-    re[a] += x;
-    im[a] += y;
+  /** Power of either frame: the spectrum's even part is the first one's, its odd part the other's. */
+  powers() {
+    const { size, re, im } = this;
+    const pair = [new Float32Array(size / 2 + 1), new Float32Array(size / 2 + 1)];
+    for (let k = 0; k <= size / 2; k++) {
+      const mirror = (size - k) % size;
+      const [even, odd] = [re[k] + re[mirror], re[mirror] - re[k]];
+      pair[0][k] = (even ** 2 + (im[k] - im[mirror]) ** 2) / 4;
+      pair[1][k] = (odd ** 2 + (im[k] + im[mirror]) ** 2) / 4;
+    }
+    return pair;
   }
 }
 
@@ -50,23 +74,19 @@ function reversed(value, bits) {
 const transforms = new Map();
 
 /**
- * Power spectrum of a Hann-windowed frame.
+ * Power spectra of two Hann-windowed frames, by one transform.
  * @param {Float32Array} samples
- * @param {number} start of the frame; what lies outside of the samples is 0
- * @param {number} size of the frame, a power of 2
- * @returns {Float32Array} size / 2 + 1 bins
+ * @param {number} first start of a frame; what lies outside of the samples is 0
+ * @param {number} second start of the other
+ * @param {number} size of the frames, a power of 2
+ * @returns {Float32Array[]} size / 2 + 1 bins of either
  */
-export function power(samples, start, size) {
+export function powers(samples, first, second, size) {
   if (!transforms.has(size)) transforms.set(size, new Transform(size));
   const transform = transforms.get(size);
-  const re = new Float32Array(size);
-  const im = new Float32Array(size);
-  for (let i = 0; i < size; i++) {
-    const from = transform.order[i];
-    re[i] = (samples[start + from] ?? 0) * transform.hann[from];
-  }
-  transform.run(re, im);
-  return Float32Array.from({ length: size / 2 + 1 }, (_, i) => re[i] ** 2 + im[i] ** 2);
+  transform.load(samples, first, second);
+  transform.run();
+  return transform.powers();
 }
 
 /** Slaney's mel scale: linear up to 1 kHz, logarithmic above. */
@@ -99,6 +119,15 @@ export function melFilters(count, size, sampleRate, lowest = 30) {
   });
 }
 
+const filterBanks = new Map();
+
+/** `melFilters`, made once. */
+function filtersOf(...how) {
+  const key = how.join();
+  if (!filterBanks.has(key)) filterBanks.set(key, melFilters(...how));
+  return filterBanks.get(key);
+}
+
 /**
  * Log-mel picture of a sound.
  * @param {Float32Array} samples
@@ -106,14 +135,20 @@ export function melFilters(count, size, sampleRate, lowest = 30) {
  * @returns {Float32Array[]} one column a frame, centred at hop · i: decibels
  */
 export function logMel(samples, { size, hop, mels, sampleRate }) {
-  const filters = melFilters(mels, size, sampleRate);
+  const filters = filtersOf(mels, size, sampleRate);
   const frames = Math.ceil(samples.length / hop) + 1;
-  return Array.from({ length: frames }, (_, i) => {
-    const bins = power(samples, i * hop - size / 2, size);
-    return Float32Array.from(filters, ({ first, weights }) => {
-      let sum = 0;
-      for (let j = 0; j < weights.length; j++) sum += weights[j] * bins[first + j];
-      return 10 * Math.log10(sum + 1e-12);
-    });
+  const columns = [];
+  for (let i = 0; i < frames; i += 2) {
+    const start = i * hop - size / 2;
+    for (const bins of powers(samples, start, start + hop, size)) columns.push(inMels(bins, filters));
+  }
+  return columns.slice(0, frames);
+}
+
+function inMels(bins, filters) {
+  return Float32Array.from(filters, ({ first, weights }) => {
+    let sum = 0;
+    for (let j = 0; j < weights.length; j++) sum += weights[j] * bins[first + j];
+    return 10 * Math.log10(sum + 1e-12);
   });
 }

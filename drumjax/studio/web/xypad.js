@@ -11,6 +11,7 @@ export class XYPad {
   #hue = 0;
   #trail = []; // where the drag has been
   #held = false;
+  #moved = false; // in this frame
 
   /**
    * @param {HTMLElement} group holds a canvas and two range inputs, x and y
@@ -23,6 +24,7 @@ export class XYPad {
     this.onMove = onMove;
     group.addEventListener("pointerdown", (event) => this.#grab(event));
     group.addEventListener("pointermove", (event) => this.#drag(event));
+    group.addEventListener("pointerrawupdate", (event) => this.#dragAtOnce(event));
     group.addEventListener("lostpointercapture", () => (this.#held = false));
     group.addEventListener("dblclick", (event) => onMove(0, 0, event.timeStamp));
     group.addEventListener("keydown", (event) => this.#key(event));
@@ -62,8 +64,15 @@ export class XYPad {
     const box = this.canvas.getBoundingClientRect();
     const x = (2 * (event.clientX - box.left)) / box.width - 1;
     const y = 1 - (2 * (event.clientY - box.top)) / box.height;
-    this.#trail = [...this.#trail.slice(-40), this.#point];
     this.#move(x, y, event.timeStamp);
+  }
+
+  /** The first move of a frame, before the frame is drawn; the last one comes as pointermove. */
+  #dragAtOnce(event) {
+    if (this.#moved) return;
+    this.#moved = true;
+    requestAnimationFrame(() => (this.#moved = false));
+    this.#drag(event);
   }
 
   #key(event) {
@@ -89,7 +98,10 @@ export class XYPad {
 
   #move(x, y, at) {
     const clip = (value) => Math.round(1000 * Math.max(-1, Math.min(1, value))) / 1000;
-    this.onMove(clip(x), clip(y), at);
+    const [right, up] = [clip(x), clip(y)];
+    if (right === this.#point[0] && up === this.#point[1]) return;
+    if (this.#held) this.#trail = [...this.#trail.slice(-40), this.#point];
+    this.onMove(right, up, at);
   }
 
   /** Grid, trail, and the point with a ring that shows Fine. */
