@@ -338,7 +338,7 @@ def at_the_first_row(path, first, count, sounds, put=mapped.put):
     [
         ("drumjax.data.mapped.put", at_the_first_row, "is not what was written"),
         ("drumjax.data.builder.write_shard", lambda shard: None, "is not what was written"),
-        ("drumjax.commands.prepare._write_shards", lambda *_: iter(()), "not all files"),
+        ("drumjax.commands.prepare._write_shards", lambda *_: (x for x in ()), "not all files"),
     ],
 )
 def test_no_manifest_is_made_for_what_was_not_written(

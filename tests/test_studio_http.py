@@ -337,11 +337,11 @@ def test_a_mistake_of_ours_is_one_line_here_and_a_sentence_there(studio, monkeyp
 def test_bytes_that_are_no_http(studio):
     rng = np.random.default_rng(1)
     for size in (1, 10, 100, 1000, 100_000):
-        with socket.create_connection(("127.0.0.1", studio.port), web_client.TIMEOUT) as raw:
+        raw = socket.create_connection(("127.0.0.1", studio.port), web_client.TIMEOUT)
+        with raw, contextlib.suppress(OSError):  # the server may hang up at any time
             raw.sendall(rng.bytes(size))
             raw.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(ConnectionResetError):
-                assert raw.recv(100)[:12] in (b"", b"HTTP/1.1 400")
+            assert raw.recv(100)[:12] in (b"", b"HTTP/1.1 400")
     assert studio.ask("GET", "/instrument.json")[0] == 200
 
 

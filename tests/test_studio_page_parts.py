@@ -137,6 +137,25 @@ def test_spectrum_and_filters_against_numpy_and_librosa(page):
     np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+@pytest.mark.parametrize("count", [1, 6, 7])
+def test_columns_of_the_picture_against_numpy(page, count):
+    x = np.round(np.random.default_rng(1).standard_normal(100 * (count - 1)), 4)
+    got = page.run(f"""(async () => {{
+        const {{ logMel, melFilters }} = await import('./fft.js');
+        const how = {{ size: 512, hop: 100, mels: 40, sampleRate: 22050 }};
+        const columns = logMel(new Float32Array({x.tolist()}), how);
+        const rows = melFilters(40, 512, 22050).map(({{ first, weights }}) =>
+            [...Array(first).fill(0), ...weights]);
+        return [columns.map((column) => [...column]), rows];
+    }})()""")
+    padded = np.pad(x, (256, 512))
+    frames = np.stack([padded[100 * i : 100 * i + 512] for i in range(count)])
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
+    filters = np.array([np.pad(row, (0, 257 - len(row))) for row in got[1]])
+    mel = np.abs(np.fft.rfft(frames * hann)) ** 2 @ filters.T
+    np.testing.assert_allclose(got[0], 10 * np.log10(mel + 1e-12), atol=0.01)
+
+
 def luminance(colour):
     """WCAG 2.2's relative luminance of #rrggbb."""
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

@@ -8,7 +8,7 @@ import os
 import shlex
 import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +242,7 @@ def _render(options: argparse.Namespace, ledger: Ledger, counts: dict[str, int])
 
 def _write_shards(
     options: argparse.Namespace, ledger: Ledger, work: Callable[[Any], None], jobs: Iterable[Any]
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Run the jobs that write a data set; see `builder.Run`."""
 
     def lost(job: Any) -> None:

@@ -1,12 +1,13 @@
 """Writes and reads prepared data sets as TFDS array_record files. TensorFlow is never imported."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,7 +51,7 @@ class Shard(NamedTuple):
     sounds: list[tuple[str, str, str, list]]  # name, category, kit and place of each
 
 
-Run = Callable[[Callable[[Shard], None], Iterable[Shard]], Iterator[Shard]]
+Run = Callable[[Callable[[Shard], None], Iterable[Shard]], Generator[Shard, None, None]]
 
 
 def check_output(directory: Path, overwrite: bool) -> None:
@@ -111,7 +112,8 @@ def write_dataset(
         for fold, count in folds.items():
             mapped.reserve(made, fold, count)
             shards = _shards(ledger, made, fold, count, categories)
-            sizes = [_checked(shard) for shard in run(write_shard, shards)]
+            with contextlib.closing(run(write_shard, shards)) as done:  # before the folder is free
+                sizes = [_checked(shard) for shard in done]
             splits.append(_split_info(made, fold, count, sizes))
         _remove_others(made, splits)
         _info(made, categories, metadata, splits).write_to_directory(made)

@@ -72,18 +72,22 @@ class Ledger:
 
     def __init__(self, folder: Path):
         self.folder, self.parts = folder, folder / "parts"
-        self._lock = _hold(folder)
-        self.parts.mkdir(parents=True, exist_ok=True)
-        table = folder / "ledger.sqlite"
-        table.unlink(missing_ok=True)
-        self._db = sqlite3.connect(table, isolation_level=None)
-        self._db.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8000;" + _TABLES
-        )
-        self._db.create_function("rank", 2, _rank, deterministic=True)
-        for number in parts.numbers(self.parts):
-            self.absorb(number, _FLEETING)
-        self._next = max(parts.numbers(self.parts), default=-1) + 1
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(_hold(folder))
+            self.parts.mkdir(parents=True, exist_ok=True)
+            table = folder / "ledger.sqlite"
+            table.unlink(missing_ok=True)
+            self._db = sqlite3.connect(table, isolation_level=None)
+            lock.enter_context(contextlib.closing(self._db))
+            self._db.executescript(
+                "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8000;"
+                + _TABLES
+            )
+            self._db.create_function("rank", 2, _rank, deterministic=True)
+            for number in parts.numbers(self.parts):
+                self.absorb(number, _FLEETING)
+            self._next = max(parts.numbers(self.parts), default=-1) + 1
+            self._lock = lock.pop_all()
 
     def close(self) -> None:
         """Let go of the folder."""

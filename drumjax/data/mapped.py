@@ -35,7 +35,7 @@ def put(path: Path, first: int, count: int, sounds: Iterator[np.ndarray]) -> Ite
         _seek(file, first, count)
         for audio in sounds:
             file.write(audio.astype("<i2").tobytes())
-            file.flush()  # not when this is collected, if it is left here: later than a next try
+            file.flush()  # or the last row may be written when this is collected, after a next try
             yield audio
         os.fsync(file.fileno())
 

@@ -51,15 +51,14 @@ class Transform {
     }
   }
 
-  /** Power of either frame: the spectrum's even part is the first one's, its odd part the other's. */
+  /** Power of either frame: they are the spectrum's Hermitian and anti-Hermitian parts. */
   powers() {
     const { size, re, im } = this;
     const pair = [new Float32Array(size / 2 + 1), new Float32Array(size / 2 + 1)];
     for (let k = 0; k <= size / 2; k++) {
       const mirror = (size - k) % size;
-      const [even, odd] = [re[k] + re[mirror], re[mirror] - re[k]];
-      pair[0][k] = (even ** 2 + (im[k] - im[mirror]) ** 2) / 4;
-      pair[1][k] = (odd ** 2 + (im[k] + im[mirror]) ** 2) / 4;
+      pair[0][k] = ((re[k] + re[mirror]) ** 2 + (im[k] - im[mirror]) ** 2) / 4;
+      pair[1][k] = ((re[k] - re[mirror]) ** 2 + (im[k] + im[mirror]) ** 2) / 4;
     }
     return pair;
   }
@@ -140,7 +139,8 @@ export function logMel(samples, { size, hop, mels, sampleRate }) {
   const columns = [];
   for (let i = 0; i < frames; i += 2) {
     const start = i * hop - size / 2;
-    for (const bins of powers(samples, start, start + hop, size)) columns.push(inMels(bins, filters));
+    const pair = powers(samples, start, start + hop, size);
+    columns.push(...pair.map((bins) => inMels(bins, filters)));
   }
   return columns.slice(0, frames);
 }

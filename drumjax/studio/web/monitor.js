@@ -1,4 +1,4 @@
-/** What is heard and seen of the selected pad: one request a frame at most, the newest one wins. */
+/** What is heard and seen of the selected pad: two requests a frame at most, the newest one wins. */
 
 import { rawSpecOf, specOf } from "./model.js";
 import { hueOf } from "./theme.js";
@@ -42,7 +42,7 @@ export class Monitor {
     this.#since = at;
   }
 
-  /** Look at the store: now, or in the next frame if it has been looked at in this one. */
+  /** Look at the store: now, or when the next frame begins if it has been looked at in this one. */
   follow() {
     this.#again = this.#looked;
     if (this.#looked) return;
@@ -50,8 +50,8 @@ export class Monitor {
     this.#ask();
     const soon = document.hidden ? (call) => setTimeout(call, 16) : requestAnimationFrame;
     soon(() => {
-      this.#looked = false;
-      if (this.#again) this.follow();
+      this.#looked = false; // also after a second look: the next move is not held back by it
+      if (this.#again) this.#ask();
     });
   }
 
@@ -60,11 +60,11 @@ export class Monitor {
     const before = this.#known[work.selected];
     this.#known = this.#texts();
     const key = this.#known[work.selected];
+    const since = this.#since;
+    this.#since = 0;
     if (key === this.#asked && work.selected === this.#selected) return;
     this.#asked = key;
     this.#selected = work.selected;
-    const since = this.#since;
-    this.#since = 0;
     this.#make({
       pad,
       index: work.selected,

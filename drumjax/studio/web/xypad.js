@@ -26,7 +26,7 @@ export class XYPad {
     group.addEventListener("pointermove", (event) => this.#drag(event));
     group.addEventListener("pointerrawupdate", (event) => this.#dragAtOnce(event));
     group.addEventListener("lostpointercapture", () => (this.#held = false));
-    group.addEventListener("dblclick", (event) => onMove(0, 0, event.timeStamp));
+    group.addEventListener("dblclick", (event) => this.#move(0, 0, event.timeStamp));
     group.addEventListener("keydown", (event) => this.#key(event));
     for (const input of this.inputs) {
       input.addEventListener("input", (event) => this.#typed(event.timeStamp));
@@ -57,6 +57,7 @@ export class XYPad {
     this.group.setPointerCapture(event.pointerId);
     this.inputs[0].focus({ preventScroll: true });
     this.#drag(event);
+    this.draw(); // without the trail, if the point stays where it is
   }
 
   #drag(event) {
@@ -69,7 +70,7 @@ export class XYPad {
 
   /** The first move of a frame, before the frame is drawn; the last one comes as pointermove. */
   #dragAtOnce(event) {
-    if (this.#moved) return;
+    if (this.#moved || !this.#held) return;
     this.#moved = true;
     requestAnimationFrame(() => (this.#moved = false));
     this.#drag(event);
@@ -100,7 +101,7 @@ export class XYPad {
     const clip = (value) => Math.round(1000 * Math.max(-1, Math.min(1, value))) / 1000;
     const [right, up] = [clip(x), clip(y)];
     if (right === this.#point[0] && up === this.#point[1]) return;
-    if (this.#held) this.#trail = [...this.#trail.slice(-40), this.#point];
+    if (this.#held) this.#trail = [...this.#trail.slice(-80), this.#point];
     this.onMove(right, up, at);
   }
 
