@@ -59,15 +59,20 @@ class Page:
         Raises:
           DataError: it fails.
         """
-        self.number += 1
-        self.socket.send(json.dumps({"id": self.number, "method": method, "params": params}))
+        number = self._send(method, params)
         while True:
             message = json.loads(self.socket.recv(timeout=30))
-            if message.get("id") == self.number:
+            if message.get("id") == number:
                 if "error" in message:
                     raise DataError(f"Chromium refuses {method}: {message['error']}.")
                 return message["result"]
-            self._event(message["method"], message["params"])
+            if "method" in message:  # or it answers what nobody waits for
+                self._event(message["method"], message["params"])
+
+    def _send(self, method: str, params: dict[str, Any]) -> int:
+        self.number += 1
+        self.socket.send(json.dumps({"id": self.number, "method": method, "params": params}))
+        return self.number
 
     def _event(self, method: str, params: dict[str, Any]) -> None:
         if method in ("Network.requestWillBeSent", "Network.webSocketCreated"):
@@ -128,18 +133,18 @@ class Page:
         self.call("Input.dispatchKeyEvent", type=kind, text=text, **params)
         self.call("Input.dispatchKeyEvent", type="keyUp", **params)
 
-    def mouse(self, kind: str, x: float, y: float, held: bool = True) -> None:
-        """A mouse event: Pressed, Moved or Released, at CSS pixels."""
-        button = "left" if held else "none"
-        self.call(
-            "Input.dispatchMouseEvent",
-            type=f"mouse{kind}",
-            x=x,
-            y=y,
-            button=button,
-            buttons=int(held and kind != "Released"),
-            clickCount=0 if kind == "Moved" else 1,
-        )
+    def mouse(self, kind: str, x: float, y: float, held: bool = True, wait: bool = True) -> None:
+        """A mouse event: Pressed, Moved or Released, at CSS pixels; wait: until it is handled."""
+        params = {
+            "type": f"mouse{kind}",
+            "x": x,
+            "y": y,
+            "button": "left" if held else "none",
+            "buttons": int(held and kind != "Released"),
+            "clickCount": 0 if kind == "Moved" else 1,
+        }
+        method = "Input.dispatchMouseEvent"
+        self.call(method, **params) if wait else self._send(method, params)
 
     def place(self, selector: str, across: float = 0.5, down: float = 0.5) -> Point:
         """A point of an element, scrolled to: CSS pixels."""

@@ -144,9 +144,10 @@ def bench_studio(given: Path | None, runs: int, say: Say = print) -> dict[str, A
     """Time the server of an instrument, by default one of untrained networks of the paper's size.
 
     Returns:
-      {"instrument", "osc", "drag", "page", "flood"}: of OSC from the message to the file's path; of
-      a drag of 60 moves, from the last one to its answer; of the page, from a move of the pointer
-      to the buffer that plays, or None without a Chromium; of the flood, the same as of OSC
+      {"instrument", "osc", "drag", "page", "page_drag", "flood"}: of OSC from the message to the
+      file's path; of a drag of 60 moves, from the last one to its answer; of the page, from a move
+      of the pointer to the buffer that plays, see `_page`, or None without a Chromium; of the
+      flood, the same as of OSC
       meanwhile, with the messages a second and the answers that were lost, which count as
       `PATIENCE`. All times in ms.
     """
@@ -174,7 +175,8 @@ def bench_studio(given: Path | None, runs: int, say: Say = print) -> dict[str, A
         "instrument": str(given.name if given else "random weights of the paper's size"),
         "osc": _in_ms(timing_of(osc)),
         "drag": _in_ms(timing_of(drags)),
-        "page": _in_ms(timing_of(page)) if page else None,
+        "page": _in_ms(timing_of(page[0])) if page else None,
+        "page_drag": _in_ms(timing_of(page[1])) if page else None,
         "flood": flood,
     }
 
@@ -225,8 +227,12 @@ def _drag(client: Client, number: int) -> float:
     return ended - asked
 
 
-def _page(address: str) -> list[float]:
-    """Seconds from moves of the pointer over the pad to their buffers, in a headless Chromium."""
+def _page(address: str) -> tuple[list[float], list[float]]:
+    """Seconds from moves of the pointer over the pad to their buffers, in a headless Chromium.
+
+    First of moves 32 ms apart, then of a drag whose moves come every 8 ms, most of which newer ones
+    overtake.
+    """
     with chromium.chromium() as page:
         page.size(1280, 800)
         page.open(address)
@@ -234,14 +240,22 @@ def _page(address: str) -> list[float]:
         page.until("drumjax.renders >= 16", START)  # the pads have their sounds
         time.sleep(QUIET)
         x, y = page.place("#pad")
-        page.mouse("Pressed", x, y)
-        before = len(page.run("drumjax.latency()"))
-        for i in range(DRAGS * MOVES // 4):
-            page.mouse("Moved", x + 100 * np.sin(i / 7), y + 100 * np.cos(i / 11))
-            time.sleep(4 * STEP)
-        page.mouse("Released", x, y)
-        time.sleep(QUIET)
-        return [ms / 1e3 for ms in page.run("drumjax.latency()")[before:]]
+        few = range(DRAGS * MOVES // 4)
+        many = range(len(few), len(few) + DRAGS * MOVES)  # other places: no sound is at hand
+        return _moves(page, x, y, few, 4 * STEP), _moves(page, x, y, many, STEP)
+
+
+def _moves(page: chromium.Page, x: float, y: float, turns: range, apart: float) -> list[float]:
+    """Drag around a point, with a move every `apart` seconds; the latencies of those answered."""
+    page.mouse("Pressed", x, y)
+    before = len(page.run("drumjax.latency()"))
+    began = time.perf_counter()
+    for n, i in enumerate(turns, 1):
+        page.mouse("Moved", x + 100 * np.sin(i / 7), y + 100 * np.cos(i / 11), wait=False)
+        time.sleep(max(0.0, began + n * apart - time.perf_counter()))
+    page.mouse("Released", x, y)
+    time.sleep(QUIET)
+    return [ms / 1e3 for ms in page.run("drumjax.latency()")[before:]]
 
 
 def _flood(client: Client, port: int) -> dict[str, Any]:
@@ -277,7 +291,7 @@ def show(result: dict[str, Any]) -> str:
             f"({osc['n']} messages)",
             f"a drag of {MOVES} moves, last move to its answer: p50 {drag['p50_ms']:.1f} ms, "
             f"worst {drag['p99_ms']:.1f} ms ({drag['n']} drags)",
-            _shown_page(result["page"]),
+            _shown_page(result["page"], result["page_drag"]),
             f"in a flood of {flood['messages_per_second']:,} messages a second: p50 "
             f"{flood['p50_ms']:.1f} ms, p99 {flood['p99_ms']:.1f} ms ({flood['n']} sounds, "
             f"{flood['lost']} of them lost)",
@@ -285,10 +299,11 @@ def show(result: dict[str, Any]) -> str:
     )
 
 
-def _shown_page(page: dict[str, Any] | None) -> str:
-    if page is None:
+def _shown_page(page: dict[str, Any] | None, drag: dict[str, Any] | None) -> str:
+    if page is None or drag is None:
         return "the page: there is no Chromium to time it in"
-    return (
-        f"the page, pointer to buffer: p50 {page['p50_ms']:.1f} ms, p99 {page['p99_ms']:.1f} ms "
-        f"({page['n']} moves answered)"
+    return "\n".join(
+        f"the page, pointer to buffer, a move every {1e3 * apart:.0f} ms: p50 {row['p50_ms']:.1f} "
+        f"ms, p99 {row['p99_ms']:.1f} ms ({row['n']} moves answered)"
+        for row, apart in ((page, 4 * STEP), (drag, STEP))
     )

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -106,7 +107,8 @@ def librosa_phase(config: MelConfig, iterations: int) -> Callable[[np.ndarray], 
 
     from librosa import griffinlim
 
-    seed = "rng" if "rng" in signature(griffinlim).parameters else "random_state"  # until librosa 1
+    until_librosa_1 = "rng" not in signature(griffinlim).parameters
+    seed: dict[str, Any] = {"random_state" if until_librosa_1 else "rng": 0}
     return lambda magnitude: griffinlim(
         magnitude,
         n_iter=iterations,
@@ -115,7 +117,7 @@ def librosa_phase(config: MelConfig, iterations: int) -> Callable[[np.ndarray], 
         hop_length=config.hop_length,
         length=config.num_samples,
         pad_mode="reflect",  # as the mels were made; zeros, its default, nearly double the error
-        **{seed: 0},
+        **seed,
     )
 
 
