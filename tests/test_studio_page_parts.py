@@ -116,6 +116,114 @@ def test_of_a_channel_the_newest_request_wins_and_what_flew_is_sent_again(page, 
     assert "connected" in links[3:]
 
 
+# A bank of three pads over sounds that a test hands out: answer(spec) renders what was asked first.
+BANK = """
+    const { Bank } = await import('./bank.js');
+    const { Sounds } = await import('./sounds.js');
+    const { newPad, specOf } = await import('./model.js');
+    const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    const asked = [];
+    let open = true;
+    const render = async (spec) => {
+        asked.push(spec);
+        while (!open) await wait(5);
+        return { samples: new Float32Array(1), sampleRate: 22050 };
+    };
+    const sounds = new Sounds({ render }, { buffer: () => ({}) });
+    const rows = [[1], [0], [0]];
+    const pads = ['kick', 'snare', 'clap'].map((name) => newPad(name));
+    const store = { work: { pads, beat: { rows, humanise: 30 } } };
+    const bank = new Bank({ store, sounds });
+    const move = (alpha) => {
+        const pad = { ...store.work.pads[0], alphas: [alpha, 0, 0] };
+        store.work = { ...store.work, pads: store.work.pads.with(0, pad) };
+        bank.follow();
+        return specOf(pad);
+    };
+"""
+
+
+def test_pads_keep_their_sounds_through_a_long_drag(page):
+    missing = page.run(f"""(async () => {{
+        {BANK}
+        bank.follow();
+        while (asked.length < 5) await wait(5);
+        for (let i = 1; i <= 600; i++) await sounds.get(move(i / 1000), 'main');
+        return ['snare', 'clap'].filter((category) => !sounds.peek({{ category }}));
+    }})()""")
+    assert missing == []
+
+
+def test_the_background_waits_while_a_hand_moves(page):
+    before, during, after = page.run(f"""(async () => {{
+        {BANK}
+        open = false;
+        bank.follow();
+        while (asked.length < 1) await wait(5); // it is at work
+        const before = asked.length;
+        move(0.1);
+        open = true;
+        for (let i = 0; i < 20; i++) {{
+            await wait(20);
+            move(i / 20);
+        }}
+        const during = asked.length - before;
+        while (asked.length < 6) await wait(5);
+        await wait(50);
+        return [before, during, asked.length];
+    }})()""")
+    assert (before, during) == (1, 0)
+    assert after == 6  # the kick that was, three pads, two takes of the kick
+
+
+def test_a_beat_plays_a_pad_that_is_being_moved(page):
+    found = page.run(f"""(async () => {{
+        {BANK}
+        const sound = await sounds.get(move(0.1), 'main');
+        bank.heard(0, sound);
+        move(0.2); // its sound is yet to come
+        const moved = [0, 1, 2].map((take) => bank.take(0, take) === sound);
+        const newer = await sounds.get(move(0.3), 'main');
+        const ready = bank.take(0, 0) === newer;
+        move(0.4);
+        return [...moved, ready, bank.take(0, 1) === newer, bank.take(1, 0) === undefined];
+    }})()""")
+    assert found == [True] * 6
+
+
+def test_a_drag_silences_no_hit_of_the_beat(page):
+    page.run("""(() => {
+        window.starts = 0;
+        const start = AudioBufferSourceNode.prototype.start;
+        AudioBufferSourceNode.prototype.start = function (when) {
+            if (when > this.context.currentTime) starts++; // of the beat; others start at once
+            return start.call(this, when);
+        };
+        const send = WebSocket.prototype.send;
+        window.held = null; // what the server is asked for while it is slow
+        WebSocket.prototype.send = function (text) {
+            if (held) held.push(() => send.call(this, text));
+            else send.call(this, text);
+        };
+    })()""")
+    page.click("#clear")
+    page.click(".line:nth-child(1) .cell:nth-child(4)")
+    page.click("#autoplay")
+    page.until("drumjax.renders >= 18")  # sixteen pads, and takes of the first
+    page.run("held = []")
+    x, y = page.place("#pad")
+    page.mouse("Pressed", x, y)
+    page.mouse("Moved", x + 50, y)
+    page.until("held.length > 0")
+    page.key("p")
+    page.until("drumjax.hits >= 2")
+    page.key("p")
+    page.mouse("Released", x, y)
+    starts = page.run("starts")
+    page.run("held.forEach((send) => send()), held = null, 0")
+    assert starts == page.run("drumjax.hits")
+
+
 def test_spectrum_and_filters_against_numpy_and_librosa(page):
     x = np.round(np.random.default_rng(0).standard_normal(700), 4)
     spectra, filters = page.run(f"""(async () => {{

@@ -40,7 +40,7 @@ async function start() {
     monitor.touch(at);
     store.editPad({ shape: { ...store.pad.shape, trim_start, trim_end } }, "crop");
   });
-  const monitor = new Monitor({ store, sounds, output, picture, status, categories });
+  const monitor = new Monitor({ store, sounds, bank, output, picture, status, categories });
   const editor = new Editor(store, instrument, (at) => monitor.touch(at));
   const trigger = new Trigger({ store, sounds, bank, output, status });
   const pads = new Pads(find("pads"), store, {

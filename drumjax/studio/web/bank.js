@@ -7,8 +7,9 @@ const CALM = 250; // milliseconds without a change before it sets to work
 
 /** Renders in the background, one sound at a time. */
 export class Bank {
-  #timer = 0;
+  #timer = 0; // runs while changes come
   #busy = false;
+  #heard = []; // of each pad, its last sound
   #failed = new Set(); // specs that the server refused, as text
 
   /** @param {{store: object, sounds: object}} parts */
@@ -20,7 +21,19 @@ export class Bank {
   /** Something may have changed. */
   follow() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#work(), CALM);
+    this.#timer = setTimeout(() => {
+      this.#timer = 0;
+      this.#work();
+    }, CALM);
+  }
+
+  /**
+   * A pad has a new sound: the beat plays it until the pad's next one is at hand.
+   * @param {number} index of the pad
+   * @param {object} sound
+   */
+  heard(index, sound) {
+    this.#heard[index] = sound;
   }
 
   /**
@@ -31,13 +44,16 @@ export class Bank {
   take(index, take) {
     const { pads, beat } = this.store.work;
     const takes = takesOf(pads[index], beat.humanise);
-    return this.sounds.kept(takes[take % takes.length]) ?? this.sounds.kept(takes[0]);
+    const ready = this.sounds.kept(takes[take % takes.length]) ?? this.sounds.kept(takes[0]);
+    if (ready) this.heard(index, ready);
+    return this.#heard[index];
   }
 
+  /** Until nothing is missing, or something changes: what is moved by hand goes first. */
   async #work() {
     if (this.#busy) return;
     this.#busy = true;
-    for (let spec = this.#missing(); spec; spec = this.#missing()) {
+    for (let spec = this.#missing(); spec && !this.#timer; spec = this.#missing()) {
       try {
         await this.sounds.get(spec, "bank");
       } catch {
@@ -52,7 +68,9 @@ export class Bank {
     const takes = pads.flatMap((pad, index) =>
       beat.rows[index].some(Boolean) ? takesOf(pad, beat.humanise).slice(1) : [],
     );
-    return [...pads.map(specOf), ...takes].find(
+    const wanted = [...pads.map(specOf), ...takes];
+    this.sounds.pin(wanted);
+    return wanted.find(
       (spec) => !this.sounds.peek(spec) && !this.#failed.has(JSON.stringify(spec)),
     );
   }

@@ -9,6 +9,7 @@ const WORDS = ["off", "normal", "accent"];
 export class Grid {
   #lines = [];
   #focus = [0, 0];
+  #stop = null; // the step that Tab reaches
   #now = -1;
 
   /**
@@ -53,9 +54,12 @@ export class Grid {
   #tabs() {
     const first = this.#first();
     const row = Math.max(first, Math.min(first + 7, this.#focus[0]));
-    this.#lines.forEach(({ cells }, r) => {
-      cells.forEach((cell, s) => (cell.tabIndex = r === row && s === this.#focus[1] ? 0 : -1));
-    });
+    const stop = this.#lines[row].cells[this.#focus[1]];
+    if (stop === this.#stop) return;
+    this.#stop = stop;
+    for (const { cells } of this.#lines) {
+      for (const cell of cells) cell.tabIndex = cell === stop ? 0 : -1;
+    }
   }
 
   #first() {

@@ -1,4 +1,4 @@
-/** What is heard and seen of the selected pad: two requests a frame at most, the newest one wins. */
+/** What is heard and seen of the selected pad. */
 
 import { rawSpecOf, specOf } from "./model.js";
 import { hueOf } from "./theme.js";
@@ -12,8 +12,6 @@ export class Monitor {
   #number = 0; // of the last request
   #shown = 0; // number of the request that is shown
   #selected = -1;
-  #looked = false; // in this frame
-  #again = false;
   #since = 0; // time of the move that the next request answers
   #played = 0;
   #later = 0;
@@ -24,8 +22,8 @@ export class Monitor {
   #first = Promise.withResolvers();
 
   /**
-   * @param {{store: object, sounds: object, output: object, picture: object, status: object,
-   *   categories: string[]}} parts
+   * @param {{store: object, sounds: object, bank: object, output: object, picture: object,
+   *   status: object, categories: string[]}} parts
    */
   constructor(parts) {
     Object.assign(this, parts);
@@ -42,20 +40,8 @@ export class Monitor {
     this.#since = at;
   }
 
-  /** Look at the store: now, or when the next frame begins if it has been looked at in this one. */
+  /** Look at the store: if the pad's sound is another one, ask for it. The newest request wins. */
   follow() {
-    this.#again = this.#looked;
-    if (this.#looked) return;
-    this.#looked = true;
-    this.#ask();
-    const soon = document.hidden ? (call) => setTimeout(call, 16) : requestAnimationFrame;
-    soon(() => {
-      this.#looked = false; // also after a second look: the next move is not held back by it
-      if (this.#again) this.#ask();
-    });
-  }
-
-  #ask() {
     const { pad, work } = this.store;
     const before = this.#known[work.selected];
     this.#known = this.#texts();
@@ -86,6 +72,7 @@ export class Monitor {
       if (number < this.#shown || index !== this.store.work.selected) return;
       this.#shown = number;
       this.sound = sound;
+      this.bank.heard(index, sound);
       if (audible && this.store.settings.autoplay) this.#audition(pad, sound);
       this.status.rendered(sound);
       await this.#show(pad, sound, number);

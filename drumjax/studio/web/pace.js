@@ -2,6 +2,22 @@
 
 /**
  * @param {() => void} work
+ * @returns {() => void} asks for a run when the next frame is drawn; requests until then share it
+ */
+export function framed(work) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      work();
+    });
+  };
+}
+
+/**
+ * @param {() => void} work
  * @param {number} pause least milliseconds from one run to the next
  * @returns {() => void} asks for a run, soon; requests in between share one
  */

@@ -7,6 +7,7 @@ const MOST = 256; // sounds kept; one of a second takes about 90 kB
 /** Turns specs into AudioBuffers through a renderer. */
 export class Sounds {
   #kept = new Map(); // spec as text -> Sound, the oldest first
+  #pinned = new Set(); // specs as text
   rendered = 0; // answers so far
   onKept = () => {}; // called when a sound has come in
 
@@ -59,9 +60,19 @@ export class Sounds {
     return sound;
   }
 
+  /**
+   * Sounds that stay, however many others come in, until this is called again.
+   * @param {object[]} specs fewer than there is room for
+   */
+  pin(specs) {
+    this.#pinned = new Set(specs.map((spec) => JSON.stringify(spec)));
+  }
+
   #keep(key, sound) {
     this.#kept.set(key, sound);
-    if (this.#kept.size > MOST) this.#kept.delete(this.#kept.keys().next().value);
+    if (this.#kept.size > MOST) {
+      this.#kept.delete([...this.#kept.keys()].find((old) => !this.#pinned.has(old)));
+    }
     this.onKept();
   }
 }

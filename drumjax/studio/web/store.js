@@ -29,7 +29,7 @@ export class Store {
     return this.work.pads[this.work.selected];
   }
 
-  /** @param {(session: object, before: object) => void} listener */
+  /** @param {() => void} listener told of every change */
   subscribe(listener) {
     this.#listeners.push(listener);
   }
@@ -101,9 +101,8 @@ export class Store {
   }
 
   #set(session) {
-    const before = this.session;
     this.session = session;
-    for (const listener of this.#listeners) listener(session, before);
+    for (const listener of this.#listeners) listener();
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.save(), 300);
   }

@@ -34,10 +34,15 @@ export function isDark() {
   return chosen ? chosen === "dark" : wish.matches;
 }
 
-/** @param {string} theme "dark", "light", or "": as the system wishes */
+/**
+ * @param {string} theme "dark", "light", or "": as the system wishes
+ * @returns {boolean} whether it is another one than before
+ */
 export function useTheme(theme) {
+  if (theme === (document.documentElement.dataset.theme ?? "")) return false;
   if (theme) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
+  return true;
 }
 
 /** Call back when the system's wish changes. */

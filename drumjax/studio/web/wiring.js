@@ -5,6 +5,7 @@ import { download, kitRequest, save, soundRequest } from "./files.js";
 import { listen as listenToKeys } from "./keys.js";
 import { hasMidi, listen as listenToMidi } from "./midi.js";
 import { PADS, STEPS, dice, padTitles } from "./model.js";
+import { framed } from "./pace.js";
 import { bindSlider, percent } from "./sliders.js";
 import { onSystemTheme, useTheme } from "./theme.js";
 
@@ -21,12 +22,12 @@ export function wire(parts) {
   wireKeys(parts);
   wireMidi(parts);
   const show = () => showAll(parts, sliders);
+  const soon = framed(show);
   const { store, monitor, bank, picture } = parts;
-  store.subscribe((session, before) => {
-    monitor.follow(); // first: the sound is made while the page is drawn
-    show();
-    if (session.settings.theme !== before.settings.theme) picture.draw();
+  store.subscribe(() => {
+    monitor.follow();
     bank.follow();
+    soon(); // the sound waits for no frame
   });
   onSystemTheme(() => {
     show();
@@ -40,7 +41,7 @@ export function wire(parts) {
 
 function showAll({ store, editor, pads, grid, picture, output }, sliders) {
   const { settings, work, pad } = store;
-  useTheme(settings.theme);
+  if (useTheme(settings.theme)) picture.draw();
   output.volume = settings.volume;
   editor.show();
   pads.show();

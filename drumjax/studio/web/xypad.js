@@ -8,10 +8,10 @@ const STEP = 0.05; // a press of an arrow key; a fifth of it with Shift
 /** A group of two range inputs under a canvas. */
 export class XYPad {
   #point = [0, 0, 0];
+  #shown = [0, 0, 0]; // where it was drawn
   #hue = 0;
   #trail = []; // where the drag has been
   #held = false;
-  #moved = false; // in this frame
 
   /**
    * @param {HTMLElement} group holds a canvas and two range inputs, x and y
@@ -23,8 +23,8 @@ export class XYPad {
     this.inputs = [...group.querySelectorAll("input")];
     this.onMove = onMove;
     group.addEventListener("pointerdown", (event) => this.#grab(event));
-    group.addEventListener("pointermove", (event) => this.#drag(event));
-    group.addEventListener("pointerrawupdate", (event) => this.#dragAtOnce(event));
+    const moves = "onpointerrawupdate" in window ? "pointerrawupdate" : "pointermove";
+    group.addEventListener(moves, (event) => this.#drag(event)); // raw: waits for no frame
     group.addEventListener("lostpointercapture", () => (this.#held = false));
     group.addEventListener("dblclick", (event) => this.#move(0, 0, event.timeStamp));
     group.addEventListener("keydown", (event) => this.#key(event));
@@ -40,7 +40,10 @@ export class XYPad {
    */
   show(alphas, hue) {
     if (!this.#held) this.#trail = [];
-    this.#point = alphas;
+    else if (this.#shown.some((alpha, i) => alpha !== alphas[i])) {
+      this.#trail = [...this.#trail.slice(-80), this.#shown];
+    }
+    this.#point = this.#shown = alphas;
     this.#hue = hue;
     this.inputs.forEach((input, i) => {
       input.value = alphas[i];
@@ -68,14 +71,6 @@ export class XYPad {
     this.#move(x, y, event.timeStamp);
   }
 
-  /** The first move of a frame, before the frame is drawn; the last one comes as pointermove. */
-  #dragAtOnce(event) {
-    if (this.#moved || !this.#held) return;
-    this.#moved = true;
-    requestAnimationFrame(() => (this.#moved = false));
-    this.#drag(event);
-  }
-
   #key(event) {
     const step = event.shiftKey ? STEP / 5 : STEP;
     const [x, y] = this.#point;
@@ -101,7 +96,7 @@ export class XYPad {
     const clip = (value) => Math.round(1000 * Math.max(-1, Math.min(1, value))) / 1000;
     const [right, up] = [clip(x), clip(y)];
     if (right === this.#point[0] && up === this.#point[1]) return;
-    if (this.#held) this.#trail = [...this.#trail.slice(-80), this.#point];
+    this.#point = [right, up, this.#point[2]]; // the next move may come before this one is shown
     this.onMove(right, up, at);
   }
 
