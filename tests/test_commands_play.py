@@ -128,6 +128,21 @@ def test_shape_flags_shape_the_sound(play, player):
     np.testing.assert_array_equal(pcm("out/drumjax_kick_01.wav"), quantise(expected, 16))
 
 
+def test_one_length_cuts_the_longer_sounds_alone(play, player):
+    """Oracle: 0.038 s are 838 samples; the whole sounds last 832, 896 and 704 of them."""
+    flags = ["--category=clap", "--count=3", "--seed=2", "--no_sheet"]
+    play("sample", *flags, "--output=whole")
+    play("sample", *flags, "--length=0.038", "--output=cut")
+    whole, cut = ([pcm(f"{x}/drumjax_clap_0{i}.wav") for i in (1, 2, 3)] for x in ("whole", "cut"))
+    for i in (0, 2):
+        np.testing.assert_array_equal(cut[i], whole[i])
+    assert len(cut[1]) == 838
+    np.testing.assert_array_equal(cut[1][:-44], whole[1][: 838 - 44])
+    assert not np.array_equal(cut[1][-44:], whole[1][838 - 44 : 838])
+    [sound] = read(read_recipe("cut/drumjax_clap_01.wav"), "x").sounds
+    assert sound.shape == Shape(length=0.038)
+
+
 def test_playing_an_instrument_imports_no_training_library(instruments, tmp_path):
     """In a process of its own: not even for the sheet, and matplotlib not before the last WAV."""
     flags = [f"--instrument={instruments}/tiny.safetensors", "--count=1", "--category=kick"]
@@ -169,7 +184,7 @@ def test_vary_writes_the_sound_itself_and_its_variations(play, own, player, caps
     for i, code in enumerate(codes):
         expected = quantise(player.render(code, "kick"), 16)
         np.testing.assert_array_equal(pcm(f"out/drumjax_my_kick_0{i}.wav"), expected)
-    assert "my Kick.wav is taken for kick by its name" in capsys.readouterr().out
+    assert "my Kick.wav is taken for kick (by its name); the instrument" in capsys.readouterr().out
     origins = [read_recipe(f"out/drumjax_my_kick_0{i}.wav")["sounds"][0]["origin"] for i in (0, 1)]
     told = {"command": "vary", "input": "my Kick.wav", "seed": 9}
     assert origins == [told | {"amount": 0.0, "number": 0}, told | {"amount": 0.4, "number": 1}]
@@ -200,9 +215,10 @@ def test_a_name_that_the_instrument_does_not_know_counts_for_nothing(play, own, 
 
 def test_what_is_asked_for_goes_before_the_name(play, own, capsys):
     play("vary", "--input=my Kick.wav", "--category=snare", "--output=out", "--count=1")
-    assert "is taken for snare as you say" in capsys.readouterr().out
+    assert "is taken for snare (as you say); the instrument" in capsys.readouterr().out
     play("vary", "--input=my Kick.wav", "--category=snare=1,clap=3", "--output=o", "--count=1")
-    assert "is taken for a hybrid of 25% snare and 75% clap as you say" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "is taken for a hybrid of 25% snare and 75% clap (as you say); " in said
     [sound] = read(read_recipe("o/drumjax_my_kick_01.wav"), "x").sounds
     assert sound.category == {"snare": 0.25, "clap": 0.75}
 
@@ -231,6 +247,14 @@ def test_what_is_no_sound_is_one_sentence(refused, tmp_path, command, content, s
         soundfile.write(tmp_path / "a.wav", content, 22050)
     flags = ["--input=a.wav"] if command == "vary" else ["--from=a.wav", "--to=a.wav"]
     assert says in refused(command, *flags, "--output=out")
+
+
+@pytest.mark.parametrize("command", ["vary", "morph"])
+def test_a_folder_is_no_sound(refused, own, command):
+    (own / "mine").mkdir()
+    flags = ["--input=mine"] if command == "vary" else ["--from=my Kick.wav", "--to=mine"]
+    error = refused(command, *flags, "--output=out")
+    assert "mine is a folder; give one sound file, such as a WAV in it." in error
 
 
 def test_an_instrument_without_its_encoder_says_so(refused, own):
@@ -296,6 +320,7 @@ def test_a_folder_without_permission_is_refused_first(refused, no_player, monkey
         ("--decay=nan", "0.05 to 4"),
         ("--gain=30", "-60 to 24 \\(dB\\)"),
         ("--fade=-1", "0 to 60 \\(seconds\\)"),
+        ("--length=61", "0 to 60 \\(seconds\\)"),
     ],
 )
 def test_shapes_out_of_range_are_refused_first(

@@ -92,6 +92,41 @@ def test_one_plain_file_has_its_recipe_beside_it(play, refused, groove):
     assert (groove / "again.wav").read_bytes() == first
 
 
+@pytest.mark.parametrize(
+    ("words", "plain", "told"),
+    [
+        (["sample", "--count=1", "--no_sheet"], "drumjax_kick_01.wav", "drumjax_recipe.json"),
+        (["kit", "--pads=kick"], "drumjax_kick_01.wav", "kit.json"),
+        (["render", "--recipe=sound.json"], "one.wav", "one.json"),
+    ],
+)
+def test_a_plain_file_names_the_recipe_that_tells_of_it(
+    play, refused, tmp_path, words, plain, told
+):
+    """Not one of other sounds, and not what is no recipe, which may be a WAV file's double."""
+    place = f"--output=a/{plain}" if words[0] == "render" else "--output=a"
+    play("sample", "--category=kick", "--count=1", "--no_sheet", "--profile=mpc", "--output=b")
+    (tmp_path / "b/drumjax_recipe.json").rename(tmp_path / "sound.json")
+    assert play(*words, "--profile=mpc", place) == 0
+    (tmp_path / "a/drumjax_recipe_2.json").write_text("mine")
+    (tmp_path / "a/drumjax_recipe_3.json").write_bytes((tmp_path / "a" / plain).read_bytes())
+    error = refused("render", f"--recipe=a/{plain}", "--output=out")
+    assert f"a/{plain} is plain and holds no recipe; give a/{told}, which holds its." in error
+    assert play("render", f"--recipe=a/{told}", "--output=out") == 0
+    foreign = (tmp_path / "a" / plain).rename(tmp_path / "a/thing.json")
+    error = refused("render", f"--recipe={foreign}", "--output=out")
+    assert "thing.json holds no recipe; give a WAV that drumjax made" in error
+
+
+def test_of_two_recipes_of_a_plain_file_the_newer_is_named(play, refused, tmp_path):
+    flags = ["sample", "--category=kick", "--count=1", "--no_sheet", "--output=a"]
+    for profile in ("mpc", "elektron"):
+        play(*flags, f"--profile={profile}")
+    os.utime(tmp_path / "a/drumjax_recipe.json", (1e9, 1e9))
+    error = refused("render", "--recipe=a/drumjax_kick_01.wav", "--output=out")
+    assert "give a/drumjax_recipe_2.json, which" in error
+
+
 def test_a_plain_file_takes_no_other_recipes_place(play, refused, groove):
     play("kit", "--pads=kick,snare", "--profile=mpc", "--output=a")
     before = files(groove / "a")

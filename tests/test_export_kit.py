@@ -12,10 +12,11 @@ from drumjax.categories import CATEGORIES
 from drumjax.errors import ConfigError, DataError
 from drumjax.export import gm
 from drumjax.export.hydrogen import write_hydrogen
-from drumjax.export.kit import Pad, check_kit, pad_files, write_samples
-from drumjax.export.profiles import PROFILES, file_name, file_names, find_profile, hybrid_word
+from drumjax.export.kit import Pad, check_kit, pad_file, pad_files, write_samples
+from drumjax.export.profiles import PROFILES, file_name, find_profile, hybrid_word
 from drumjax.export.sfz import write_sfz
 from drumjax.export.wav import read_recipe
+from drumjax.play.recipe import file_name_of
 
 RATE = 22050
 
@@ -75,22 +76,38 @@ def test_an_unknown_profile_is_told_the_known_ones():
 # --- file names
 
 
-def test_file_names():
+def test_file_names_of_any_category_are_plain():
     assert file_name("closed_hat", 3) == "drumjax_closed_hat_03.wav"
-    assert file_names(["kick", "snare", "kick"]) == [
-        "drumjax_kick_01.wav",
-        "drumjax_snare_01.wav",
-        "drumjax_kick_02.wav",
-    ]
-
-
-def test_file_names_of_any_category_are_plain_and_all_different():
-    odd = ["Große Trommel", "gro_e", "打楽器", "", "../up", "a" * 99, "a" * 98, "con", "x y", "x_y"]
-    names = file_names([*CATEGORIES, *odd, *["long category name"] * 1200])
-    assert len(set(names)) == len(names)
-    for name in names:
-        assert re.fullmatch(r"drumjax_[a-z0-9_]+_\d{2,}\.wav", name)
+    odd = ["Große Trommel", "gro_e", "打楽器", "", "../up", "a" * 99, "con", "x y"]
+    for name in (file_name(category, 1200) for category in (*CATEGORIES, *odd)):
+        assert re.fullmatch(r"drumjax_[a-z0-9_]+_1200\.wav", name)
         assert len(name) < 32
+
+
+@pytest.mark.parametrize("name", ["kick_01", "Low Boom - b", "x" * 48, "con"])
+def test_a_pads_file_is_called_as_the_sounds_own(name):
+    """Oracle: the name that `sample`, `kit` and `render` give the loose file."""
+    assert pad_file(name) == file_name_of(name)
+
+
+def test_a_pads_file_stays_in_its_folder_whatever_the_pad_is_called():
+    for name in ("../up", "a/b", "a\\b", "打楽器", "a\nb", ""):
+        assert re.fullmatch(r"drumjax_[A-Za-z0-9_-]*\.wav", pad_file(name))
+
+
+def test_pads_of_one_category_are_told_apart_by_their_names():
+    """Each file holds the samples of the pad that it is called by, in whatever order they come."""
+    pads = [pad._replace(name=n) for pad, n in zip(make_pads(["tom", "tom"]), "ba", strict=True)]
+    files = dict(pad_files(pads, find_profile("mpc")))
+    assert files.keys() == {"drumjax_a.wav", "drumjax_b.wav"}
+    assert files == dict(pad_files(pads[::-1], find_profile("mpc")))
+
+
+def test_two_pads_of_one_file_are_refused(tmp_path):
+    pads = [pad._replace(name=n) for pad, n in zip(make_pads()[:2], ("a b", "A_b"), strict=True)]
+    with pytest.raises(DataError, match=r"written to drumjax_a_b\.wav; give each a name"):
+        write_sfz(tmp_path, pads, "kit", find_profile("daw"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_file_names_of_hybrids_tell_them_apart():
@@ -273,7 +290,7 @@ def test_kits_that_cannot_be_played(tmp_path, notes, message):
 
 
 def test_kits_at_the_limits_are_taken():
-    pads = [make_pads()[0]._replace(note=note) for note in (0, 127)]
+    pads = [make_pads()[i]._replace(note=note) for i, note in enumerate((0, 127))]
     for name in ("k", "My kit_2 - b", "x" * 60):
         check_kit(name, pads)
 

@@ -1,5 +1,6 @@
 """Shaping of finished sounds, against closed forms, SciPy's spectra and bit-for-bit copies."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -194,6 +195,40 @@ def test_a_trim_of_silence_leaves_the_attack_alone():
     np.testing.assert_allclose(y, x[441:], rtol=1e-6)
 
 
+@pytest.mark.parametrize("seconds", [0.2, 0.6])
+def test_one_length_suits_sounds_of_different_lengths(seconds):
+    """A longer sound ends at 0.3 s under a ramp, and no silence follows; a shorter one stays."""
+    x, n, ramp = drum(seconds), round(0.3 * RATE), round(0.002 * RATE)
+    y = apply(x, RATE, Shape(length=0.3))
+    if seconds < 0.3:
+        np.testing.assert_array_equal(y, x)
+    else:
+        assert len(y) == n
+        np.testing.assert_allclose(y[:-ramp], x[: n - ramp], rtol=1e-6)
+        np.testing.assert_allclose(y[-ramp:], x[n - ramp : n] * np.arange(ramp)[::-1] / ramp, 1e-5)
+
+
+def test_the_length_counts_from_behind_the_trim_and_whichever_cuts_more_counts():
+    """Oracle: the crop of a trim at the end, from 0.05 s on, where 0.6 s - 0.2 s is the end."""
+    x = drum()
+    end = round(0.6 * RATE) - round(0.2 * RATE)
+    length = (end - round(0.05 * RATE)) / RATE
+    want = apply(x, RATE, Shape(trim_start=0.05, trim_end=0.2))
+    for shape in (
+        Shape(trim_start=0.05, length=length),
+        Shape(trim_start=0.05, trim_end=0.1, length=length),
+        Shape(trim_start=0.05, trim_end=0.2, length=length + 0.1),
+    ):
+        np.testing.assert_array_equal(apply(x, RATE, shape), want)
+
+
+def test_the_shortest_length_keeps_a_sample_and_the_exact_one_changes_nothing():
+    x, n = drum(), round(0.6 * RATE)
+    assert len(apply(x, RATE, Shape(length=1e-9))) == 1
+    np.testing.assert_allclose(apply(x, RATE, Shape(length=n / RATE)), x, rtol=1e-6)
+    assert len(apply(x, RATE, Shape(length=(n - 1) / RATE))) == n - 1
+
+
 def test_fade_ends_the_sound_and_not_the_silence_behind():
     """Oracle: a NumPy ramp over the last 0.2 s up to the last sample that is not 0."""
     x = drum()
@@ -265,6 +300,7 @@ def test_random_shapes_stay_finite_within_the_ceiling_and_the_same():
             fade=rng.uniform(0, 2),
             trim_start=rng.uniform(0, 0.02),
             trim_end=rng.uniform(0, 0.02),
+            length=rng.choice([0.0, 0.01, 0.05, 1.0]),
             reverse=bool(rng.integers(2)),
         )
         sounds = drum(0.1, 10.0, seed), rng.standard_normal(2205).astype(np.float32) * 1e30
@@ -319,6 +355,7 @@ def test_what_is_no_sound_is_refused(samples):
         ("fade", -0.1, "0 to 60"),
         ("trim_start", float("inf"), "0 to 60"),
         ("trim_end", None, "0 to 60"),
+        ("length", 60.5, "0 to 60"),
         ("reverse", 1, "true or false"),
     ],
 )
@@ -328,10 +365,11 @@ def test_a_value_out_of_range_is_one_sentence_with_the_range(name, value, says):
 
 
 def test_a_recipe_gives_the_shape_back():
-    shape = Shape(pitch=np.float32(-3.5), decay=2, gain=-1, fade=0.25, reverse=True)
+    shape = Shape(0, 0.1, 0.4, True, pitch=np.float32(-3.5), decay=2, gain=-1, fade=0.25)
     assert Shape.from_dict(json.loads(json.dumps(shape.to_dict()))) == shape
     assert Shape.from_dict({}) == Shape()
-    assert Shape.from_dict({"pitch": 7}).pitch == 7.0
+    older = {name: value for name, value in shape.to_dict().items() if name != "length"}
+    assert Shape.from_dict(older) == dataclasses.replace(shape, length=0.0)
 
 
 def test_an_unknown_key_names_the_known_ones():

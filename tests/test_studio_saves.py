@@ -1,14 +1,16 @@
 """The studio's library: what /save writes, what it never touches, and a disk that is full."""
 
 import errno
+import http.client
 import io
 import json
+import time
 import zipfile
 from pathlib import Path, PureWindowsPath
 
 import pytest
 from playing import files
-from web_client import KIT, SPEC
+from web_client import KIT, SPEC, TIMEOUT
 
 from drumjax.errors import DataError
 from drumjax.studio import saves
@@ -23,6 +25,28 @@ def library(studio):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
     studio.library.rmdir()
     studio.library.parent.rmdir()
+
+
+@pytest.mark.parametrize("path", ["/kit", "/save"])
+def test_a_kit_is_left_when_its_client_has_left(studio, library, path):
+    """Of its six pieces of work one waits when the client goes; the others are not begun."""
+    done, lines = studio.engine.done, list(studio.lines)
+    with studio.busy():
+        gone = http.client.HTTPConnection("127.0.0.1", studio.port, timeout=TIMEOUT)
+        gone.request("POST", path, json.dumps(KIT).encode())
+        while not studio.engine._waiting:
+            time.sleep(0.01)
+        gone.close()
+        assert studio.ask("GET", "/instrument.json")[0] == 200  # by now the server has seen it go
+
+    async def free():
+        async with studio.engine.memory:
+            return studio.engine.done
+
+    assert studio.on_loop(free()) == done + 2  # what kept the engine busy, and the one
+    assert list(library.iterdir()) == []
+    assert studio.lines == lines
+    assert studio.ask("POST", path, KIT)[0] == 200
 
 
 def test_what_is_saved_is_what_is_downloaded(studio, library):

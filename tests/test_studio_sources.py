@@ -28,8 +28,8 @@ def own(tmp_path):
         ("C:%5Csounds%5Csnare.WAV", None, "by its name"),
         ("own.wav", "clap", "as you say"),
         ("snare.wav", "kick", "as you say"),
-        ("own.wav", None, "(it comes back nearest as that"),
-        ("..%2F..%2Fown.wav", None, "(it comes back nearest as that"),
+        ("own.wav", None, "it comes back nearest as that; then "),
+        ("..%2F..%2Fown.wav", None, "it comes back nearest as that; then "),
     ],
 )
 def test_a_sound_becomes_a_code(studio, own, name, category, how):

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from instruments import tiny_instrument
 
+from drumjax.audio.levels import sounding
 from drumjax.errors import ConfigError
 from drumjax.play import controls
 from drumjax.play.gaussian import moments
 from drumjax.play.kit import draw
+from drumjax.play.recipe import render
+from drumjax.play.runtime import Player
 from drumjax.studio.spec import Spec, control_names, read_spec, sound_of
 
 
@@ -81,6 +84,22 @@ def test_a_sound_tells_how_it_came_to_be_in_jsons_types(instrument):
     assert sound.shape.pitch == -3
 
 
+def test_a_length_crops_the_sound_and_shorter_ones_stay(instrument):
+    """Oracle: the first samples, without the ramp of 2 ms, of what is rendered without it."""
+    player, first = Player(instrument), instrument.categories[0]
+    seconds = 0.01
+
+    def made(shape):
+        spec = read_spec({"category": first, "seed": 1, "shape": shape}, instrument)
+        return render(player, sound_of(instrument, spec), player.sample_rate)
+
+    whole, cut = made({}), made({"length": seconds})
+    n = round(seconds * player.sample_rate)
+    assert len(cut) == n < sounding(whole)
+    np.testing.assert_allclose(cut[:-44], whole[: n - 44], rtol=1e-6)
+    np.testing.assert_array_equal(made({"length": 60}), whole)
+
+
 WRONG = [
     (None, "table"),
     ([], "table"),
@@ -115,6 +134,8 @@ WRONG = [
     ({"amount": 1.5}, "amount"),
     ({"shape": 1}, "shape"),
     ({"shape": {"pitch": 99}}, "pitch"),
+    ({"shape": {"length": -0.1}}, "length"),
+    ({"shape": {"length": "all"}}, "length"),
     ({"shape": {"speed": 1}}, "speed"),
     ({"extra": 1}, "extra"),
 ]

@@ -243,6 +243,55 @@ async def test_paths_that_cannot_be_varied_are_told(full, instruments, tmp_path)
 
 
 @in_loop
+async def test_an_attribute_goes_on_from_the_last_sound_that_was_made(full, tmp_path):
+    """Oracle: `controls.move` of its code; what was refused is forgotten."""
+    name = control_names(full.instrument)[0]
+    nowhere = str(tmp_path / "nothing.wav")
+    async with studio(full, tmp_path / "takes") as s:
+        await s.client.error("/drumjax/vary", nowhere, 0.5, 0)
+        s.client.send("/drumjax/attribute", name, 0.0, 0)
+        await s.client.silence()  # there is no sound yet
+        path, *_ = await s.client.sample("/drumjax/random", "clap", 0, 3)
+        assert "No such file" in await s.client.error("/drumjax/vary", nowhere, 0.5, 0)
+        moved, *_ = await s.client.sample("/drumjax/attribute", name, 1.0, 0)
+        want = move(full.instrument, sound_in(path).z, "clap", {name: 1.0})
+        assert np.array_equal(sound_in(moved).z, want)
+
+
+@in_loop
+async def test_an_attribute_changes_the_sound_that_still_waits(full, tmp_path, monkeypatch):
+    """One that is overtaken while it is made fails, and the newer one counts all the same."""
+    name, gate, begun = control_names(full.instrument)[0], threading.Event(), threading.Event()
+    async with studio(full, tmp_path / "takes") as s:
+        await s.client.sample("/drumjax/random", "kick", 0, 3)
+        make = s.server._maker.make
+
+        def slow(ask, found, player):
+            if ask.spec.seed == 4:
+                begun.set()
+                assert gate.wait(WAIT)
+                raise DataError("No room; make some.")
+            return make(ask, found, player)
+
+        monkeypatch.setattr(s.server._maker, "make", slow)
+        s.client.send("/drumjax/random", "snare", 0, 4)
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        s.client.send("/drumjax/random", "clap", 0, 5)
+        s.client.send("/drumjax/attribute", name, 1.0, 0)
+        await s.client.silence()
+        gate.set()
+        assert (await s.client.receive())[0] == "/drumjax/error"
+        answer, (path, label, _) = await s.client.receive()
+        assert (answer, label) == ("/drumjax/sample", "clap")
+        assert sound_in(path).origin["attributes"] == {name: 1.0}
+        again, label, _ = await s.client.sample("/drumjax/attribute", name, 0.0, 0)
+        assert label == "clap"
+        assert sound_in(again).origin["seed"] == 5
+        await s.client.silence()
+
+
+@in_loop
 async def test_an_instrument_without_encoder_says_so(instruments, tmp_path):
     player = Player(load_instrument(instruments / "mute.safetensors"))
     soundfile.write(tmp_path / "kick.wav", np.random.default_rng(0).normal(0, 0.1, 999), 22050)

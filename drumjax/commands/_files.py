@@ -297,12 +297,34 @@ def load_recipe(path: str | Path) -> "Recipe":
         raise DataError(f"{path} cannot be opened ({reason}); check the path.") from error
     if text.startswith(b"RIFF"):
         document = read_recipe(path)
-        if document is None:
-            raise DataError(f"{path} holds no recipe; give a WAV that drumjax made, or a recipe.")
-        return read(document, str(path))
+        if document is not None:
+            return read(document, str(path))
+        if told := _telling(Path(path)):
+            raise DataError(f"{path} is plain and holds no recipe; give {told}, which holds its.")
+        raise DataError(f"{path} holds no recipe; give a WAV that drumjax made, or a recipe.")
     if len(text) > _LARGEST:
         raise DataError(f"{path} is too large for a recipe; check the path.")
     return read(text, str(path))
+
+
+def _telling(file: Path) -> Path | None:
+    """The newest recipe in the folder of a WAV file that tells of it; None if there is none."""
+    places = (*file.parent.glob("drumjax_recipe*.json"), file.with_name("kit.json"))
+    telling = [p for p in (_recipe_beside(file), *places) if _tells_of(p, file)]
+    return max(telling, key=lambda p: p.stat().st_mtime, default=None)
+
+
+def _tells_of(path: Path, file: Path) -> bool:
+    """Whether a file is the recipe beside a WAV file, or one that has a sound of its name."""
+    from drumjax.play.recipe import read
+
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            return False
+        recipe = read(path.read_bytes(), str(path))
+    except (DataError, OSError):
+        return False
+    return path == _recipe_beside(file) or file.name in [s.file_name for s in recipe.sounds]
 
 
 def write_sounds(player: "Player", recipe: "Recipe", folder: Path) -> int:

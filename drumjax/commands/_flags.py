@@ -27,6 +27,7 @@ _SHAPE = {  # flag: (unit, what it does)
     "fade": ("SECONDS", "fade its end out"),
     "trim_start": ("SECONDS", "cut off its start"),
     "trim_end": ("SECONDS", "cut off its end"),
+    "length": ("SECONDS", "keep so much from its start on, 0 to 60; 0 keeps all of it (0)"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drumjax.commands import _files, _flags
+from drumjax.errors import DataError
 
 if TYPE_CHECKING:
     from drumjax.play.recipe import Category
@@ -107,6 +109,8 @@ def encode_file(player: "Player", path: str, asked: str | None) -> tuple[np.ndar
     from drumjax.play.source_sound import encode_source, named_category, read_source
 
     category = None if asked is None else _flags.parse_category(asked, player.categories)
+    if os.path.isdir(path):
+        raise DataError(f"{path} is a folder; give one sound file, such as a WAV in it.")
     source = read_source(path, player.sample_rate, player.samples)
     name = _files.shown(path)
     if source.cut:
@@ -115,8 +119,8 @@ def encode_file(player: "Player", path: str, asked: str | None) -> tuple[np.ndar
     each = functools.partial(_files.progress, what="categories tried")
     found = encode_source(player, source.audio, category, named_category(path), each)
     print(
-        f"{name} is taken for {_in_words(found.category)} {found.how}; the instrument renders it "
-        f"with a spectral error of {found.error:.2f} (0: the same; 1: as far off as silence)"
+        f"{name} is taken for {_in_words(found.category)} ({found.how}); the instrument renders "
+        f"it with a spectral error of {found.error:.2f} (0: the same; 1: as far off as silence)"
     )
     return found.z, found.category
 

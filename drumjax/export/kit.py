@@ -1,5 +1,6 @@
 """A kit: sounds with the MIDI notes that play them, ready to be written for a sampler."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from drumjax.audio.files import make_folder
 from drumjax.audio.names import is_name
 from drumjax.audio.resample import convert
 from drumjax.errors import DataError
-from drumjax.export.profiles import Profile, file_names
+from drumjax.export.profiles import Profile
 from drumjax.export.wav import wav_bytes
 
 _LONGEST = 60  # signs of a kit's name
@@ -21,7 +22,7 @@ class Pad(NamedTuple):
     """One sound of a kit.
 
     Attributes:
-      name: what a sampler shows.
+      name: what a sampler shows, and what its file is called by, see `pad_file`.
       category: one of the instrument's.
       note: the MIDI note that plays it, 0 to 127; no two pads of a kit share one.
       samples: float32 [n] in [-1, 1].
@@ -58,7 +59,8 @@ def check_kit(name: str, pads: Sequence[Pad]) -> None:
     """Refuse a kit that a sampler could not play, or whose name could not be a file's.
 
     Raises:
-      DataError: see `check_kit_name`; there are no pads; or their notes leave 0 to 127 or repeat.
+      DataError: see `check_kit_name`; there are no pads; their notes leave 0 to 127 or repeat; or
+        two would be written to one file.
     """
     check_kit_name(name)
     notes = [pad.note for pad in pads]
@@ -69,6 +71,18 @@ def check_kit(name: str, pads: Sequence[Pad]) -> None:
     if len(set(notes)) < len(notes):
         twice = next(note for note in notes if notes.count(note) > 1)
         raise DataError(f"Two pads share note {twice}; give each its own.")
+    files = [pad_file(pad.name).lower() for pad in pads]
+    if len(set(files)) < len(files):
+        twice = next(file for file in files if files.count(file) > 1)
+        raise DataError(f"Two pads would be written to {twice}; give each a name of its own.")
+
+
+def pad_file(name: str) -> str:
+    """The WAV file's name of a pad's: that of a recipe's sound of that name, written by itself.
+
+    All but ASCII letters, digits and - become _.
+    """
+    return f"drumjax_{re.sub(r'[^A-Za-z0-9-]', '_', name)}.wav"
 
 
 def pad_files(pads: Sequence[Pad], profile: Profile) -> list[tuple[str, bytes]]:
@@ -78,7 +92,7 @@ def pad_files(pads: Sequence[Pad], profile: Profile) -> list[tuple[str, bytes]]:
       DataError: a pad's samples cannot be written; see `wav.wav_bytes`.
     """
     files = []
-    for file_name, pad in zip(file_names([pad.category for pad in pads]), pads, strict=True):
+    for pad in pads:
         content = wav_bytes(
             convert(pad.samples, pad.sample_rate, profile.sample_rate),
             profile.sample_rate,
@@ -89,7 +103,7 @@ def pad_files(pads: Sequence[Pad], profile: Profile) -> list[tuple[str, bytes]]:
             recipe=pad.recipe,
             plain=profile.plain,
         )
-        files.append((file_name, content))
+        files.append((pad_file(pad.name), content))
     return files
 
 

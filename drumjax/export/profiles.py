@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from drumjax.audio.names import file_word
@@ -48,16 +47,6 @@ def find_profile(name: str) -> Profile:
 def file_name(category: str, number: int) -> str:
     """`drumjax_<category>_<nn>.wav`: ASCII without spaces, up to 32 characters (99,999 sounds)."""
     return f"drumjax_{_word(category)}_{number:02d}.wav"
-
-
-def file_names(categories: Sequence[str]) -> list[str]:
-    """A file name for each sound of a kit; those of one category are counted from 1."""
-    counts: Counter[str] = Counter()
-    names = []
-    for category in categories:
-        counts[_word(category)] += 1
-        names.append(file_name(category, counts[_word(category)]))
-    return names
 
 
 def hybrid_word(shares: Mapping[str, float]) -> str:

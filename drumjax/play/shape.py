@@ -27,6 +27,7 @@ _RANGES = {
     "fade": (0.0, 60.0, "seconds"),
     "trim_start": (0.0, 60.0, "seconds"),
     "trim_end": (0.0, 60.0, "seconds"),
+    "length": (0.0, 60.0, "seconds"),
 }
 
 
@@ -37,6 +38,8 @@ class Shape:
     Attributes:
         trim_start: seconds to take off the start.
         trim_end: seconds to take off the end of the sound; the silence behind it goes, too.
+        length: seconds to keep behind trim_start, 0 for all of it: of a longer sound the rest goes
+            and the silence behind it, a shorter one stays; with trim_end, what cuts more counts.
         reverse: play the sound backwards; silence behind it stays behind it.
         pitch: semitones, by playing the sound faster or slower, as a tape: the length changes.
         decay: factor on the time in which the sound dies away; see `apply`.
@@ -49,6 +52,7 @@ class Shape:
 
     trim_start: float = 0.0
     trim_end: float = 0.0
+    length: float = 0.0
     reverse: bool = False
     pitch: float = 0.0
     decay: float = 1.0
@@ -93,8 +97,9 @@ def apply(samples: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
     """Shape a sound: trim, reverse, pitch, decay, fade, gain, in this order.
 
     All of it happens to the sound up to its last sample that is not 0; the exact zeros behind stay
-    (as many as the pitch leaves of them) unless trim_end takes them away. Where a trim cuts into
-    the sound, and at both ends of a reversed one, a ramp of 2 ms keeps it from clicking.
+    (as many as the pitch leaves of them) unless trim_end, or a length that cuts, takes them away.
+    Where a trim or the length cuts into the sound, and at both ends of a reversed one, a ramp of
+    2 ms keeps it from clicking.
 
     Decay: from the first sample within 6 dB of the highest on, the sound follows its own falling
     envelope, read at a pace of 1 / decay, so that each level is reached after `decay` times as
@@ -122,8 +127,9 @@ def apply(samples: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
         return peak_safe(samples)
     end = sounding(samples)
     level = float(np.max(np.abs(samples))) or 1.0
-    sound = _trim(samples[:end] / np.float64(level), sample_rate, shape)
-    behind = 0 if shape.trim_end else len(samples) - end
+    start, stop = _kept(end, sample_rate, shape)
+    sound = _cut(samples[:end] / np.float64(level), start, stop, round(_DECLICK * sample_rate))
+    behind = 0 if shape.trim_end or stop < end else len(samples) - end
     if shape.reverse:
         ramp = round(_DECLICK * sample_rate)
         sound = fade_out(fade_in(sound[::-1], ramp), ramp)
@@ -139,15 +145,22 @@ def apply(samples: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
     return peak_safe(np.pad(sound, (0, behind)))
 
 
-def _trim(sound: np.ndarray, sample_rate: int, shape: Shape) -> np.ndarray:
-    """Take the trims off [n]: [m], with a short ramp where a trim took off more than silence."""
+def _kept(samples: int, sample_rate: int, shape: Shape) -> tuple[int, int]:
+    """From where to where the trims and the length keep a sound of so many samples."""
     start, end = round(shape.trim_start * sample_rate), round(shape.trim_end * sample_rate)
-    if start + end >= len(sound):
+    if start + end >= samples:
         raise ConfigError(
             f"trim_start and trim_end leave nothing of the sound, which lasts "
-            f"{len(sound) / sample_rate:.3f} s; choose less."
+            f"{samples / sample_rate:.3f} s; choose less."
         )
-    ramp, stop = round(_DECLICK * sample_rate), len(sound) - end
+    stop = samples - end
+    if shape.length:
+        stop = min(stop, start + max(1, round(shape.length * sample_rate)))
+    return start, stop
+
+
+def _cut(sound: np.ndarray, start: int, stop: int, ramp: int) -> np.ndarray:
+    """What [n] holds from start to stop, with a ramp where more than silence was cut off."""
     kept = sound[start:stop]
     kept = fade_in(kept, ramp) if sound[:start].any() else kept
     return fade_out(kept, ramp) if sound[stop:].any() else kept

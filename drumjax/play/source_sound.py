@@ -49,7 +49,8 @@ class Encoded(NamedTuple):
     Attributes:
       z: its code, float32 [d].
       category: that it was encoded as.
-      how: that was decided, in words: "by its name", "as you say", or what came nearest.
+      how: that was decided, in words that stand in parentheses: "by its name", "as you say", or
+        what came nearest.
       error: of the sound that the code makes; see `error_of`.
     """
 
@@ -152,7 +153,7 @@ def _nearest(errors: Mapping[str, float]) -> tuple[str, str]:
     """The category under which a sound comes back the nearest, and how near others come."""
     order = sorted(errors, key=errors.__getitem__)
     next_ones = ", ".join(f"{name} {errors[name]:.2f}" for name in order[1:3])
-    return order[0], f"(it comes back nearest as that; then {next_ones})"
+    return order[0], f"it comes back nearest as that; then {next_ones}"
 
 
 def error_of(player: Player, audio: np.ndarray, z: np.ndarray, category: Any) -> float:

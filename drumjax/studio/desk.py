@@ -5,11 +5,11 @@ import dataclasses
 import functools
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import numpy as np
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
@@ -25,6 +25,8 @@ from drumjax.studio.answers import body, read_json, told
 from drumjax.studio.engine import Engine
 from drumjax.studio.spec import control_names, read_category, sound_of
 from drumjax.studio.websocket import Conversation
+
+T = TypeVar("T")
 
 _LARGEST = 2 * 2**20  # bytes of JSON: a kit of 100 pads with codes of their own is a fifth of that
 
@@ -81,7 +83,7 @@ class Desk:
         """POST /kit: a kit as a zip file."""
         order = orders.read_kit(await _json(request), self._instrument)
         async with self._engine.memory:
-            made = await self._kit(order, _client(request))
+            made = await self._kit(order, request)
             content = await asyncio.to_thread(kits.kit_zip, *made)
         return _download(content, "application/zip", f"{order.name}.zip")
 
@@ -91,7 +93,7 @@ class Desk:
         if isinstance(values, dict) and "pads" in values:
             kit = orders.read_kit(values, self._instrument)
             async with self._engine.memory:
-                made = await self._kit(kit, _client(request))
+                made = await self._kit(kit, request)
                 path = await asyncio.to_thread(saves.save_kit, self._library, *made)
         else:
             order = orders.read_wav(values, self._instrument)
@@ -110,9 +112,19 @@ class Desk:
         recipe = Recipe(describe(self._instrument), (sound,), order.output)
         return kits.wav_of(recipe, sound, samples)
 
-    async def _kit(self, order: orders.Kit, client: Hashable) -> tuple[Recipe, list[Pad]]:
-        """The kit that is asked for, pad by pad, so that others are served between."""
-        each = functools.partial(self._engine.each, client)
+    async def _kit(self, order: orders.Kit, request: Request) -> tuple[Recipe, list[Pad]]:
+        """The kit that is asked for, pad by pad, so that others are served between.
+
+        Raises:
+          ClientDisconnect: nobody waits for it any more.
+        """
+
+        async def each(work: Callable[[Player], T]) -> T:
+            made = await self._engine.each(_client(request), work)
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            return made
+
         sounds = [await each(functools.partial(self._sound, pad)) for pad in order.pads]
         extra = {"command": "kit", "name": order.name, "formats": list(order.formats)}
         about = describe(self._instrument)

@@ -40,12 +40,31 @@ _MOST_TRACES = 10  # internal errors of which the place is told
 
 
 @dataclasses.dataclass
+class _Queued:
+    """A client's turn: the sound that is to be made, which a newer one replaces until it is taken.
+
+    Once it is, a newer one gets a turn of its own.
+    """
+
+    ask: Ask
+    taken: bool = False
+
+
+@dataclasses.dataclass
 class _Client:
-    """What is kept of a client: its attributes, the last sound it asked for, and the next."""
+    """What is kept of a client: its attributes, its last sound, and its last turn.
+
+    Attributes:
+      attributes: that it has set.
+      made: the last sound that it got.
+      last: the last one that it asked for, or `made` where that could not be made.
+      queued: the turn that `last` is to be made in, or was.
+    """
 
     attributes: dict[str, float] = dataclasses.field(default_factory=dict)
+    made: Ask | None = None
     last: Ask | None = None
-    queued: list[Ask] = dataclasses.field(default_factory=list)  # one, or none
+    queued: _Queued | None = None
 
 
 class OscServer:
@@ -217,26 +236,26 @@ class OscServer:
         A flood of requests costs little so: there is one task for all that come until its turn.
         """
         client = self._client(to)
-        client.last = ask
         attributes = dict(client.attributes)
         ask = ask._replace(spec=dataclasses.replace(ask.spec, attributes=attributes))
+        client.last = ask
         with self._lock:
-            if client.queued:
-                client.queued[0] = ask
+            if client.queued and not client.queued.taken:
+                client.queued.ask = ask
                 return
-        client.queued = [ask]
-        task = asyncio.get_running_loop().create_task(self._answer(to, client.queued))
+        client.queued = _Queued(ask)
+        task = asyncio.get_running_loop().create_task(self._answer(to, client, client.queued))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _made(self, client: Hashable, queued: list[Ask]) -> Take:
+    async def _made(self, client: Hashable, queued: _Queued) -> Take:
         """Make what is queued, once the file that it varies is read, if there is one."""
         while True:
-            file = path, category = queued[0].file
+            file = path, category = queued.ask.file
             try:
                 found = await self._files.find(path, category, client) if path is not None else None
             except DrumjaxError:
-                if queued[0].file == file:
+                if queued.ask.file == file:
                     raise
                 continue  # a newer one took its place meanwhile
             make = functools.partial(self._make, queued, file, found)
@@ -245,21 +264,22 @@ class OscServer:
 
     def _make(
         self,
-        queued: list[Ask],
+        queued: _Queued,
         file: tuple[str | None, str | None],
         found: Found | None,
         player: Player,
     ) -> Take | None:
         """Make what is queued; on the player's thread. None if that is now of another file."""
         with self._lock:
-            if queued[0].file != file:
+            if queued.ask.file != file:
                 return None
-            ask = queued.pop()
-        return self._maker.make(ask, found, player)
+            queued.taken = True
+        return self._maker.make(queued.ask, found, player)
 
-    async def _answer(self, to: Address, queued: list[Ask]) -> None:
+    async def _answer(self, to: Address, client: _Client, queued: _Queued) -> None:
         try:
             answer = await self._made(("osc", *to), queued)
+            client.made = queued.ask
         except Superseded:
             return
         except DrumjaxError as error:
@@ -271,7 +291,9 @@ class OscServer:
             self.counters["answered"] += 1
             self._send(to, "/drumjax/sample", *answer)
         finally:
-            queued.clear()  # where its turn never came
+            queued.taken = True  # also where its turn never came
+            if client.last is queued.ask:  # else a newer one is on its way
+                client.last = client.made
 
     def _refuse(self, to: Address, sentence: str) -> None:
         if self._errors.take():
