@@ -101,6 +101,36 @@ def studio(studio_server):
 
 
 @pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from drumjax.benchmarks import chromium
+
+    if chromium.found() is None:
+        pytest.skip("there is no Chromium")
+    with chromium.chromium() as page:
+        page.downloads = tmp_path_factory.mktemp("downloads")
+        page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(page.downloads))
+        yield page
+
+
+@pytest.fixture
+def page(browser, studio):
+    """A fresh session; at the end, nothing was logged and nobody else was asked."""
+    url = f"http://{studio.host}/"
+    browser.size(1280, 800)
+    browser.open(url)
+    browser.run("drumjax.ready.then(() => localStorage.clear())")
+    browser.errors.clear()
+    browser.requests.clear()
+    browser.open(url)
+    browser.run("drumjax.ready")
+    yield browser
+    browser.run("0")
+    assert browser.errors == []
+    own = (url, url.replace("http", "ws"), f"blob:{url}")
+    assert [r for r in browser.requests if not r.startswith((*own, "data:"))] == []
+
+
+@pytest.fixture(scope="module")
 def compile_once(tmp_path_factory):
     """What a module's tests compile is kept on disk until its end."""
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")

@@ -27,26 +27,28 @@ async function start() {
   });
   const instrument = await patiently(() => renderer.instrument(), status);
   check = async () => {
-    const { identity } = await renderer.instrument();
-    if (identity !== instrument.identity) location.reload(); // it came back with another one
+    const now = await renderer.instrument();
+    if (JSON.stringify(now) !== JSON.stringify(instrument)) location.reload(); // it is another one
+    bank.retry();
   };
   const { categories } = instrument;
   const fresh = newSession(instrument);
-  const store = new Store(restored(fresh));
+  const store = new Store(restored(fresh, instrument.attributes));
   const output = new Output(instrument.sample_rate);
   const sounds = new Sounds(renderer, output);
   const bank = new Bank({ store, sounds });
-  const picture = new Picture((trim_start, trim_end, at) => {
+  const crop = (trim_start, length, at) => {
     monitor.touch(at);
-    store.editPad({ shape: { ...store.pad.shape, trim_start, trim_end } }, "crop");
-  });
+    store.editPad({ shape: { ...store.pad.shape, trim_start, length } }, "crop");
+  };
+  const picture = new Picture(() => store.pad.shape, crop);
   const monitor = new Monitor({ store, sounds, bank, output, picture, status, categories });
   const editor = new Editor(store, instrument, (at) => monitor.touch(at));
   const trigger = new Trigger({ store, sounds, bank, output, status });
   const pads = new Pads(find("pads"), store, {
     categories,
     play: (index, velocity) => trigger.play(index, velocity),
-    take: (file, index) => trigger.take(file, index),
+    take: (files, index) => trigger.takeAll(files, index),
     look: (spec) => sounds.peek(spec),
   });
   sounds.onKept = () => pads.draw();
@@ -82,6 +84,9 @@ async function patiently(ask, status) {
 }
 
 const started = start();
+started.catch((error) => {
+  document.querySelector(".desk").textContent = `This page cannot start here: ${error.message}`;
+});
 let parts = null;
 
 /**

@@ -18,7 +18,7 @@ export class Output {
   }
 
   /**
-   * Wake the context; browsers allow it from the first gesture on.
+   * Wake the context; browsers allow it from the first gesture on. Of a finger, that is its lift.
    * @returns {AudioContext}
    */
   wake() {
@@ -77,7 +77,9 @@ export class Output {
     const gain = new GainNode(context, { gain: velocity ** 2 });
     source.connect(gain).connect(this.#master);
     for (const voice of this.#voices) {
-      const cut = voice.group === group || CHOKES[category]?.includes(voice.category);
+      const same = voice.group === group;
+      if (same && voice.start === start) this.#drop(voice); // as while the clock stands still
+      const cut = same || CHOKES[category]?.includes(voice.category);
       if (cut && voice.start < start) this.#end(voice, start);
     }
     const voice = { source, gain, group, category, start };
@@ -89,6 +91,12 @@ export class Output {
   /** Silence what rings and what is yet to come. */
   stop() {
     for (const voice of this.#voices) this.#end(voice, this.time);
+  }
+
+  /** Make it as if a voice had never been. */
+  #drop(voice) {
+    this.#voices.delete(voice);
+    voice.source.disconnect();
   }
 
   #end(voice, when) {

@@ -25,6 +25,13 @@ export class Bank {
       this.#timer = 0;
       this.#work();
     }, CALM);
+    this.#work();
+  }
+
+  /** What the server refused may be tried again. */
+  retry() {
+    this.#failed.clear();
+    this.follow();
   }
 
   /**
@@ -49,11 +56,10 @@ export class Bank {
     return this.#heard[index];
   }
 
-  /** Until nothing is missing, or something changes: what is moved by hand goes first. */
   async #work() {
     if (this.#busy) return;
     this.#busy = true;
-    for (let spec = this.#missing(); spec && !this.#timer; spec = this.#missing()) {
+    for (let spec = this.#missing(); spec; spec = this.#missing()) {
       try {
         await this.sounds.get(spec, "bank");
       } catch {
@@ -63,13 +69,15 @@ export class Bank {
     this.#busy = false;
   }
 
+  /** What is to be made next; while things change, nothing of the pad that may be moved. */
   #missing() {
-    const { pads, beat } = this.store.work;
+    const { pads, beat, selected } = this.store.work;
     const takes = pads.flatMap((pad, index) =>
       beat.rows[index].some(Boolean) ? takesOf(pad, beat.humanise).slice(1) : [],
     );
-    const wanted = [...pads.map(specOf), ...takes];
-    this.sounds.pin(wanted);
+    const own = pads.map(specOf);
+    this.sounds.pin([...own, ...takes]);
+    const wanted = this.#timer ? own.toSpliced(selected, 1) : [...own, ...takes];
     return wanted.find(
       (spec) => !this.sounds.peek(spec) && !this.#failed.has(JSON.stringify(spec)),
     );

@@ -25,6 +25,7 @@ export function wireKitDialog(dialog, instrument, onChoice) {
   fillProfiles(profile, instrument);
   dialog.addEventListener("close", () => {
     const to = dialog.returnValue;
+    dialog.returnValue = ""; // Escape would leave it as it is
     if (to !== "download" && to !== "library") return;
     const formats = [...dialog.querySelectorAll(".checks input:checked")].map((box) => box.value);
     onChoice(to, { name: name.value, profile: profile.value, formats });

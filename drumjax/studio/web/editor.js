@@ -1,7 +1,7 @@
 /** The selected pad's controls: category, blend, pad and Fine, range, seed, character, shape. */
 
-import { SHAPE, dice, reseeded } from "./model.js";
-import { bindSlider, makeSlider, percent, signed } from "./sliders.js";
+import { SHAPE, dice, newPad, reseeded } from "./model.js";
+import { bindNumber, bindSlider, makeSlider, percent, signed } from "./sliders.js";
 import { hueOf } from "./theme.js";
 import { XYPad } from "./xypad.js";
 
@@ -97,7 +97,7 @@ export class Editor {
 
   #pad() {
     const move = (x, y, at) => this.#edit({ alphas: [x, y, this.store.pad.alphas[2]] }, "pad", at);
-    this.pad = new XYPad(find("pad"), move);
+    this.pad = new XYPad(find("pad"), () => this.store.pad.alphas, move);
     this.fine = bindSlider(find("fine"), {
       format: (value) => signed(value),
       output: find("fine-value"),
@@ -130,12 +130,16 @@ export class Editor {
   }
 
   #seed() {
-    this.seed = find("seed");
-    this.seed.onchange = () => this.reseed(this.seed.valueAsNumber);
+    this.seed = bindNumber(find("seed"), (seed) => this.reseed(seed));
     find("seed-down").onclick = () => this.reseed(this.store.pad.seed - 1);
     find("seed-up").onclick = () => this.reseed(this.store.pad.seed + 1);
     find("dice").onclick = () => this.reseed(dice());
     find("mean").onclick = () => this.reseed(0);
+    find("remove").onclick = () => {
+      const { category, locked } = this.store.pad;
+      this.#edit({ ...newPad(category), locked });
+      find("choose").focus(); // the button goes with the file
+    };
     this.amount = bindSlider(find("amount"), {
       format: percent,
       output: find("amount-value"),
@@ -200,12 +204,12 @@ export class Editor {
     this.pad.show(pad.alphas, hueOf(pad.category, this.instrument.categories));
     this.fine.show(pad.alphas[2]);
     for (const input of this.ranges) input.checked = Number(input.value) === pad.range;
-    this.seed.value = pad.seed;
-    find("seed-down").disabled = pad.seed === 0;
+    this.seed.show(pad.seed);
+    find("seed-down").setAttribute("aria-disabled", pad.seed === 0);
     for (const { name, show } of this.attributes) show(pad.attributes[name] ?? 0);
     for (const { name, show } of this.shapes) show(pad.shape[name]);
     this.reverse.checked = pad.shape.reverse;
-    find("file-name").textContent = pad.file;
+    find("file-name").textContent = find("file-name").title = pad.file;
     find("mean").textContent = pad.z ? "Original" : "Mean";
     find("own").hidden = !pad.z;
     this.amount.show(pad.amount);

@@ -24,7 +24,7 @@ export function listen(actions, playPad, letters) {
       shortcut(event) ?? (event.key === " " && !usesSpace(event.target) ? "play" : null);
     if (action) {
       event.preventDefault();
-      actions[action]();
+      if (action !== "play" || !event.repeat) actions[action]();
       return;
     }
     if (!letters() || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;

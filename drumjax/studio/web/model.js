@@ -8,7 +8,7 @@ const SEEDS = 99999; // dice stay below, so that a seed can be read and typed
 
 export const SHAPE = {
   trim_start: 0,
-  trim_end: 0,
+  length: 0, // seconds kept behind it; 0: all
   reverse: false,
   pitch: 0,
   decay: 1,
@@ -95,7 +95,7 @@ export function dice() {
  * @returns {object}
  */
 export function reseeded(pad, seed = dice()) {
-  const shape = { ...pad.shape, trim_start: 0, trim_end: 0 };
+  const shape = { ...pad.shape, trim_start: 0, length: 0 };
   return { ...pad, seed, shape, amount: pad.z && seed && !pad.amount ? 0.3 : pad.amount };
 }
 

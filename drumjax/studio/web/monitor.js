@@ -10,7 +10,8 @@ export class Monitor {
   #asked = ""; // the spec last asked for, as text
   #known = []; // each pad's, when the store was last looked at
   #number = 0; // of the last request
-  #shown = 0; // number of the request that is shown
+  #shown = 0; // number of the request whose sound is the pad's
+  #pictured = 0; // number of the request that is drawn
   #selected = -1;
   #since = 0; // time of the move that the next request answers
   #played = 0;
@@ -19,7 +20,9 @@ export class Monitor {
   latency = [];
   /** The sound that is shown. */
   sound = null;
-  #first = Promise.withResolvers();
+  #drawn = () => {};
+  /** Resolves when the first sound is shown. */
+  first = new Promise((resolve) => (this.#drawn = resolve));
 
   /**
    * @param {{store: object, sounds: object, bank: object, output: object, picture: object,
@@ -30,18 +33,16 @@ export class Monitor {
     this.#known = this.#texts();
   }
 
-  /** Resolves when the first sound is shown. */
-  get first() {
-    return this.#first.promise;
-  }
-
   /** @param {number} at time in ms of a move that changes the sound */
   touch(at) {
     this.#since = at;
   }
 
-  /** Look at the store: if the pad's sound is another one, ask for it. The newest request wins. */
-  follow() {
+  /**
+   * Look at the store: if the pad's sound is another one, ask for it. The newest request wins.
+   * @param {boolean} quiet show it, but do not play it
+   */
+  follow(quiet = false) {
     const { pad, work } = this.store;
     const before = this.#known[work.selected];
     this.#known = this.#texts();
@@ -56,7 +57,7 @@ export class Monitor {
       index: work.selected,
       number: ++this.#number,
       since,
-      audible: key !== before,
+      audible: key !== before && !quiet,
     });
   }
 
@@ -75,24 +76,26 @@ export class Monitor {
       this.bank.heard(index, sound);
       if (audible && this.store.settings.autoplay) this.#audition(pad, sound);
       this.status.rendered(sound);
-      await this.#show(pad, sound, number);
+      await this.#show({ pad, index, number, sound });
     } catch (error) {
       if (number >= this.#shown) this.status.error(error);
-      await this.#show(pad, null, number).catch(() => {});
+      await this.#show({ pad, index, number, sound: null }).catch(() => {});
     }
   }
 
   /** The picture comes after the sound: the raw one may have to be made for it. */
-  async #show(pad, sound, number) {
+  async #show({ pad, index, number, sound }) {
     const raw = await this.sounds.get(rawSpecOf(pad), "view");
-    if (!raw || number < this.#shown) return;
-    const hue = hueOf(pad.category, this.categories);
-    const heard = sound ? sound.samples : new Float32Array(0);
-    this.picture.show(
-      { raw: raw.samples, heard, sampleRate: raw.buffer.sampleRate, hue },
-      pad.shape,
-    );
-    this.#first.resolve();
+    if (!raw || number < this.#pictured || index !== this.store.work.selected) return;
+    this.#pictured = number;
+    this.picture.show({
+      raw: raw.samples,
+      heard: sound ? sound.samples : new Float32Array(0),
+      start: pad.shape.trim_start,
+      sampleRate: raw.buffer.sampleRate,
+      hue: hueOf(pad.category, this.categories),
+    });
+    this.#drawn();
   }
 
   #audition(pad, sound) {

@@ -20,8 +20,8 @@ export class Pads {
    * @param {HTMLElement} box
    * @param {import("./store.js").Store} store
    * @param {{categories: string[], play: (index: number, velocity?: number) => void,
-   *   take: (file: File, index: number) => void, look: (spec: object) => object | undefined}} how
-   *   play: also selects; take: one's own sound; look: at a sound that is at hand
+   *   take: (files: File[], index: number) => void, look: (spec: object) => object | undefined}} how
+   *   play: also selects; take: one's own sounds; look: at a sound that is at hand
    */
   constructor(box, store, how) {
     this.store = store;
@@ -83,8 +83,7 @@ export class Pads {
       event.preventDefault();
       event.stopPropagation();
       box.classList.remove("over");
-      const [file] = event.dataTransfer.files;
-      if (file) this.how.take(file, index);
+      this.how.take([...event.dataTransfer.files], index);
     });
   }
 

@@ -11,15 +11,17 @@ const LEAST = 0.005; // seconds that a crop leaves
 
 /** Shows a sound, and lets it be cropped. */
 export class Picture {
-  #sound = null; // {raw, heard, sampleRate, hue}
+  #sound = null; // {raw, heard, start, sampleRate, hue}
   #mel = null; // columns of the sound, once they are made
-  #crop = [0, 0]; // seconds taken off the start and off the end
 
   /**
-   * @param {(start: number, end: number, at: number) => void} onCrop seconds taken off either end
+   * @param {() => object} shape the selected pad's, as it stands
+   * @param {(start: number, length: number, at: number) => void} onCrop seconds taken off the
+   *   start, and seconds kept behind it; 0: all
    */
-  constructor(onCrop) {
+  constructor(shape, onCrop) {
     const find = (id) => document.getElementById(id);
+    this.shape = shape;
     this.onCrop = onCrop;
     this.wave = find("wave");
     this.mel = find("mel");
@@ -32,39 +34,35 @@ export class Picture {
   }
 
   /**
-   * @param {{raw: Float32Array, heard: Float32Array, sampleRate: number, hue: number}} sound
-   *   raw: before its shaping
-   * @param {object} shape the pad's
+   * @param {{raw: Float32Array, heard: Float32Array, start: number, sampleRate: number,
+   *   hue: number}} sound raw: before its shaping; start: seconds that the shaping took off
    */
-  show(sound, shape) {
+  show(sound) {
     const fresh = sound.heard !== this.#sound?.heard;
     this.#sound = sound;
-    this.#crop = [shape.trim_start, shape.trim_end];
     if (fresh) this.#mel = null;
     this.draw();
   }
 
   /** Move the handles alone, while the sound is being made. */
-  showCrop(shape) {
-    this.#crop = [shape.trim_start, shape.trim_end];
+  showCrop() {
     if (this.#sound) this.#place();
   }
 
   /** Draw anew what is shown: another size, another theme. */
   draw() {
     if (!this.#sound) return;
-    const { raw, heard, sampleRate, hue } = this.#sound;
-    const place = { start: this.#crop[0], axis: this.axis, hue };
-    drawWaveform(this.wave, { raw, heard, sampleRate, ...place, ink: tint(hue) });
+    const { raw, heard, start, sampleRate, hue } = this.#sound;
+    drawWaveform(this.wave, { raw, heard, start, sampleRate, axis: this.axis, ink: tint(hue) });
     this.#place();
     this.#drawMel();
   }
 
   /** The spectrum takes longer than all else: in a drag, it follows at its own pace. */
   #drawMel = paced(() => {
-    const { heard, sampleRate, hue } = this.#sound;
+    const { heard, start, sampleRate, hue } = this.#sound;
     this.#mel ??= melOf(heard, sampleRate);
-    drawSpectrogram(this.mel, this.#mel, { start: this.#crop[0], axis: this.axis, hue });
+    drawSpectrogram(this.mel, this.#mel, { start, axis: this.axis, hue });
   }, PACE);
 
   /** Seconds of the sound before its shaping. */
@@ -74,14 +72,16 @@ export class Picture {
 
   /** Seconds that the picture is wide. */
   get axis() {
-    const { heard, sampleRate } = this.#sound;
-    return axisFor(Math.max(this.length, this.#crop[0] + heard.length / sampleRate));
+    const { heard, start, sampleRate } = this.#sound;
+    return axisFor(Math.max(this.length, start + heard.length / sampleRate));
   }
 
   /** Where the handles stand, in seconds: within the sound, however short it has become. */
   #edges() {
-    const start = Math.min(this.#crop[0], Math.max(0, this.length - LEAST));
-    return [start, Math.max(start + LEAST, this.length - this.#crop[1])];
+    const { trim_start, length } = this.shape();
+    const start = Math.min(trim_start, Math.max(0, this.length - LEAST));
+    const end = length ? Math.min(this.length, trim_start + length) : this.length;
+    return [start, Math.max(start + LEAST, end)];
   }
 
   #place() {
@@ -131,8 +131,8 @@ export class Picture {
     edges[side] = side
       ? Math.max(edges[0] + LEAST, Math.min(this.length, time))
       : Math.min(edges[1] - LEAST, Math.max(0, time));
-    const [start, end] = [edges[0], this.length - edges[1]];
-    const round = (value) => Math.max(0, Math.round(10000 * value) / 10000);
-    this.onCrop(round(start), round(end), stamp);
+    const [start, end] = edges.map((edge) => Math.round(10000 * edge) / 10000);
+    const whole = edges[1] >= this.length - 1e-6;
+    this.onCrop(start, whole ? 0 : Math.round(10000 * (end - start)) / 10000, stamp);
   }
 }

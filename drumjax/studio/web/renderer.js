@@ -1,5 +1,6 @@
 /** Where sounds come from: one interface, today the server's WebSocket. */
 
+const SILENCE = 30000; // milliseconds without an answer after which the connection is given up
 const BACKOFF = [250, 500, 1000, 2000, 4000]; // milliseconds between attempts to reconnect
 
 /**
@@ -14,6 +15,7 @@ export class SocketRenderer {
   #id = 0;
   #channels = new Map(); // name -> {flying, waiting}
   #flying = new Map(); // id -> channel
+  #watch = 0;
 
   /** @param {(link: Link) => void} onLink told whenever the connection changes */
   constructor(onLink = () => {}) {
@@ -58,6 +60,7 @@ export class SocketRenderer {
     lane.waiting = null;
     this.#flying.set(lane.flying.id, channel);
     this.#socket.send(JSON.stringify({ id: lane.flying.id, channel, spec: lane.flying.spec }));
+    this.#expect();
   }
 
   #settle(id, finish) {
@@ -71,16 +74,30 @@ export class SocketRenderer {
     finish(done);
   }
 
+  /** A connection may be dead without anybody's word: a cable, a sleep, another network. */
+  #expect() {
+    clearTimeout(this.#watch);
+    if (this.#flying.size) this.#watch = setTimeout(() => this.#giveUp(), SILENCE);
+  }
+
+  #giveUp() {
+    this.#socket.onclose = this.#socket.onmessage = null; // closing may take as long again
+    this.#socket.close();
+    this.#reconnect();
+  }
+
   #receive(data) {
     if (typeof data === "string") {
       const { id, error } = JSON.parse(data);
       this.#settle(id, (request) => request.reject(new Error(error)));
+      this.#expect();
       return;
     }
     const head = new DataView(data);
     const samples = new Float32Array(data, 8); // browsers run on little-endian machines alone
     const rendered = { sampleRate: head.getUint32(4, true), samples };
     this.#settle(head.getUint32(0, true), (request) => request.resolve(rendered));
+    this.#expect();
   }
 
   #connect() {
@@ -102,6 +119,7 @@ export class SocketRenderer {
   /** What was in flight waits again, unless something newer does; then try anew, ever slower. */
   #reconnect() {
     this.#flying.clear();
+    clearTimeout(this.#watch);
     for (const lane of this.#channels.values()) {
       if (lane.flying && lane.waiting) lane.flying.resolve(null);
       else if (lane.flying) lane.waiting = lane.flying;

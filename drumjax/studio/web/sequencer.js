@@ -4,7 +4,9 @@ import { stray } from "./humanise.js";
 import { STEPS } from "./model.js";
 
 const AHEAD = 0.12; // seconds that are scheduled in advance
+const AHEAD_HIDDEN = 1.5; // of a page that is not seen: browsers wake it once a second
 const EVERY = 25; // milliseconds between looks
+const LATE = 0.03; // seconds after which a hit is better left out
 const LEVELS = [0, 0.72, 1]; // velocity of a normal hit and of an accent
 
 /** Sixteen steps, round and round. */
@@ -50,7 +52,8 @@ export class Sequencer {
   #look() {
     const now = this.how.now();
     if (this.#next < now - 1) this.#next = now; // the page slept
-    while (this.#next < now + AHEAD) {
+    this.#queue = this.#queue.slice(-STEPS); // hidden pages show nothing
+    while (this.#next < now + (document.hidden ? AHEAD_HIDDEN : AHEAD)) {
       const { tempo, swing } = this.how.beat();
       const length = 60 / tempo / 4;
       const late = this.#step % 2 ? (length * swing) / 300 : 0; // 100 %: triplets
@@ -63,6 +66,7 @@ export class Sequencer {
   #schedule(step, time) {
     const { rows, humanise } = this.how.beat();
     this.#queue.push([time, step]);
+    if (time < this.how.now() - LATE) return;
     rows.forEach((row, index) => {
       if (!row[step]) return;
       const { late, force, take } = stray(humanise);

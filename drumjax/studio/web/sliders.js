@@ -9,12 +9,13 @@
 /**
  * Bring a range input to life.
  * @param {HTMLInputElement} input
- * @param {{neutral?: number, format?: (value: number) => string, output?: HTMLElement,
- *   onInput: (value: number, at: number) => void}} how neutral: where a double click, Delete or
- *   Backspace leads, and where the fill starts; at: the event's time in ms
+ * @param {{neutral?: number, reset?: number, format?: (value: number) => string,
+ *   output?: HTMLElement, onInput: (value: number, at: number) => void}} how neutral: where the
+ *   fill starts; reset: where a double click, Delete or Backspace leads; at: the event's time in ms
  * @returns {Slider}
  */
-export function bindSlider(input, { neutral = 0, format = String, output, onInput }) {
+export function bindSlider(input, how) {
+  const { neutral = 0, reset = neutral, format = String, output, onInput } = how;
   let shown = NaN;
   const show = (value) => {
     if (value === shown && Number(input.value) === value) return;
@@ -30,11 +31,32 @@ export function bindSlider(input, { neutral = 0, format = String, output, onInpu
     onInput(value, at);
   };
   input.addEventListener("input", (event) => set(Number(input.value), event.timeStamp));
-  input.addEventListener("dblclick", (event) => set(neutral, event.timeStamp));
+  input.addEventListener("dblclick", (event) => set(reset, event.timeStamp));
   input.addEventListener("keydown", (event) => {
-    if (event.key === "Delete" || event.key === "Backspace") set(neutral, event.timeStamp);
+    if (event.key === "Delete" || event.key === "Backspace") set(reset, event.timeStamp);
   });
   return { show, input };
+}
+
+/**
+ * Bring a number's input to life; what is being typed is not written over.
+ * @param {HTMLInputElement} input
+ * @param {(value: number) => void} onChange NaN: what was typed is no number
+ * @returns {{show: (value: number) => void}}
+ */
+export function bindNumber(input, onChange) {
+  let typing = false;
+  input.addEventListener("input", () => (typing = true));
+  input.addEventListener("blur", () => (typing = false));
+  input.addEventListener("change", () => {
+    typing = false;
+    onChange(input.valueAsNumber);
+  });
+  return {
+    show(value) {
+      if (!typing && input.value !== String(value)) input.value = value;
+    },
+  };
 }
 
 function fill(input, neutral, value) {

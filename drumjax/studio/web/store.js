@@ -1,6 +1,6 @@
 /** The session's state: changed in one place, undone, and kept in the browser. */
 
-const KEY = "drumjax.session";
+const keyOf = ({ identity }) => `drumjax.session.${identity}`; // each instrument has its own
 const MOST = 200; // steps back
 const MERGE = 700; // milliseconds in which changes of one kind are one step
 
@@ -11,6 +11,8 @@ export class Store {
   #last = { kind: "", at: 0 };
   #listeners = [];
   #saving = 0;
+  /** Whether a pointer holds a control of the selected pad. */
+  held = false;
 
   /** @param {object} session */
   constructor(session) {
@@ -29,7 +31,7 @@ export class Store {
     return this.work.pads[this.work.selected];
   }
 
-  /** @param {() => void} listener told of every change */
+  /** @param {(quiet: boolean) => void} listener told of changes; quiet: of another page's */
   subscribe(listener) {
     this.#listeners.push(listener);
   }
@@ -65,9 +67,9 @@ export class Store {
     this.edit({ beat: { ...this.work.beat, ...change } }, kind);
   }
 
-  /** @param {number} index the pad that the editor shows from now on */
+  /** @param {number} index the pad that the editor shows from now on, unless a hand holds it */
   select(index) {
-    if (index === this.work.selected) return;
+    if (index === this.work.selected || this.held) return;
     this.#last = { kind: "", at: 0 };
     this.#set({ ...this.session, work: { ...this.work, selected: index } });
   }
@@ -97,14 +99,40 @@ export class Store {
     if (!from.length) return;
     to.push(this.work);
     this.#last = { kind: "", at: 0 };
-    this.#set({ ...this.session, work: from.pop() });
+    const work = from.pop();
+    this.#set({ ...this.session, work: { ...work, selected: this.#concerned(work) } });
+  }
+
+  /** The pad that a step of undo changes, if it is one and is shown; or else the selected one. */
+  #concerned({ pads }) {
+    const changed = [...pads.keys()].filter((index) => pads[index] !== this.work.pads[index]);
+    const shown = this.settings.eight ? pads.length / 2 : pads.length;
+    return changed.length === 1 && changed[0] < shown ? changed[0] : this.work.selected;
   }
 
   #set(session) {
-    this.session = session;
-    for (const listener of this.#listeners) listener();
+    this.#tell(session, false);
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.save(), 300);
+  }
+
+  #tell(session, quiet) {
+    this.session = session;
+    for (const listener of this.#listeners) listener(quiet);
+  }
+
+  /**
+   * Another page of this browser has kept its session: this one shows it, too, rather than write
+   * its own over it.
+   * @param {StorageEvent} event
+   */
+  adopt({ key, newValue }) {
+    if (key !== keyOf(this.session) || !newValue) return;
+    clearTimeout(this.#saving);
+    this.#saving = 0;
+    this.#past.push(this.work);
+    this.#future = [];
+    this.#tell(JSON.parse(newValue), true);
   }
 
   /** Keep the session in the browser now, if it has changed. */
@@ -113,7 +141,7 @@ export class Store {
     clearTimeout(this.#saving);
     this.#saving = 0;
     try {
-      localStorage.setItem(KEY, JSON.stringify(this.session));
+      localStorage.setItem(keyOf(this.session), JSON.stringify(this.session));
     } catch {
       // private windows and full stores keep nothing
     }
@@ -123,13 +151,20 @@ export class Store {
 /**
  * The session kept in this browser, if it belongs to this instrument.
  * @param {object} fresh a new session of the instrument: what is missing comes from it
+ * @param {string[]} attributes that the instrument knows; controls may be learnt and left again
  * @returns {object}
  */
-export function restored(fresh) {
+export function restored(fresh, attributes) {
   try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? "null");
+    const kept = JSON.parse(localStorage.getItem(keyOf(fresh)) ?? "null");
     if (kept?.identity !== fresh.identity || !fits(kept, fresh)) return fresh;
-    return { ...fresh, ...kept, settings: { ...fresh.settings, ...kept.settings } };
+    const known = ([name]) => attributes.includes(name);
+    const pads = kept.work.pads.map((pad) => ({
+      ...pad,
+      attributes: Object.fromEntries(Object.entries(pad.attributes).filter(known)),
+    }));
+    const settings = { ...fresh.settings, ...kept.settings };
+    return { ...fresh, ...kept, work: { ...kept.work, pads }, settings };
   } catch {
     return fresh;
   }

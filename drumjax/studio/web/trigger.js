@@ -3,10 +3,13 @@
 import { encode } from "./files.js";
 import { sourced, specOf } from "./model.js";
 
+const LATE = 1000; // milliseconds after which a hit is not played any more
+
 /** Plays pads. */
 export class Trigger {
   /** Told the index of each pad that is played by hand. */
   onPlay = () => {};
+  #takes = {}; // of each pad, how many files it was given
 
   /**
    * @param {{store: object, sounds: object, bank: object, output: object, status: object}} parts
@@ -25,10 +28,12 @@ export class Trigger {
     this.store.select(index);
     this.onPlay(index);
     const pad = this.store.work.pads[index];
+    const hit = performance.now();
     try {
       const spec = specOf(pad);
       const sound = this.sounds.kept(spec) ?? (await this.sounds.get(spec, `pad ${index}`));
-      if (sound) this.#sound(pad, index, sound, { velocity });
+      const late = performance.now() - hit > LATE; // the server was away
+      if (sound && !late) this.#sound(pad, index, sound, { velocity });
     } catch (error) {
       this.status.error(error);
     }
@@ -51,14 +56,24 @@ export class Trigger {
   }
 
   /**
-   * Put a sound of one's own on a pad.
-   * @param {File} file
-   * @param {number} index
+   * Put sounds of one's own on a pad and those behind it.
+   * @param {File[]} files
+   * @param {number} index of the first one's pad
    */
-  async take(file, index) {
+  async takeAll(files, index) {
+    const { work, settings } = this.store;
+    const room = work.pads.length / (settings.eight ? 2 : 1) - index;
+    for (const [i, file] of files.slice(0, room).entries()) await this.#take(file, index + i);
+    const left = files.length - room;
+    if (left > 0) this.status.error(new Error(`The last ${left} of the files found no pad.`));
+  }
+
+  async #take(file, index) {
     this.status.tell(`Listening to ${file.name} …`);
+    const number = (this.#takes[index] = 1 + (this.#takes[index] ?? 0));
     try {
       const source = await encode(file);
+      if (number !== this.#takes[index]) return; // a newer one came to this pad meanwhile
       this.store.select(index);
       this.store.editPad(sourced(this.store.work.pads[index], source, file.name), "", index);
       const cut = source.cut ? "; its end was cut off" : "";

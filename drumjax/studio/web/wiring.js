@@ -6,7 +6,7 @@ import { listen as listenToKeys } from "./keys.js";
 import { hasMidi, listen as listenToMidi } from "./midi.js";
 import { PADS, STEPS, dice, padTitles } from "./model.js";
 import { framed } from "./pace.js";
-import { bindSlider, percent } from "./sliders.js";
+import { bindNumber, bindSlider, percent } from "./sliders.js";
 import { onSystemTheme, useTheme } from "./theme.js";
 
 const THEMES = { "": "dark", dark: "light", light: "" };
@@ -24,8 +24,8 @@ export function wire(parts) {
   const show = () => showAll(parts, sliders);
   const soon = framed(show);
   const { store, monitor, bank, picture } = parts;
-  store.subscribe(() => {
-    monitor.follow();
+  store.subscribe((quiet) => {
+    monitor.follow(quiet);
     bank.follow();
     soon(); // the sound waits for no frame
   });
@@ -33,24 +33,46 @@ export function wire(parts) {
     show();
     picture.draw();
   });
+  for (const kind of ["pointerup", "click"]) {
+    addEventListener(kind, () => parts.output.wake(), true); // a touch's first sound waits for it
+  }
+  holdWhileDragged(store);
   addEventListener("pagehide", () => store.save());
+  addEventListener("storage", (event) => store.adopt(event));
   show();
   monitor.follow();
   bank.follow();
 }
 
+/** While a pointer moves a control of the selected pad, hits select no other pad. */
+function holdWhileDragged(store) {
+  const down = new Set();
+  const held = () => (store.held = down.size > 0);
+  const moved = ":is(.control, .picture) input[type=range], .xypad, .handle";
+  addEventListener(
+    "pointerdown",
+    ({ target, pointerId }) => {
+      if (target.closest?.(moved)) held(down.add(pointerId));
+    },
+    true,
+  );
+  for (const kind of ["pointerup", "pointercancel"]) {
+    addEventListener(kind, ({ pointerId }) => held(down.delete(pointerId)), true);
+  }
+}
+
 function showAll({ store, editor, pads, grid, picture, output }, sliders) {
-  const { settings, work, pad } = store;
+  const { settings, work } = store;
   if (useTheme(settings.theme)) picture.draw();
   output.volume = settings.volume;
   editor.show();
   pads.show();
   pads.draw();
   grid.show();
-  picture.showCrop(pad.shape);
+  picture.showCrop();
   find("name").textContent = padTitles(work.pads)[work.selected];
-  find("undo").disabled = !store.canUndo;
-  find("redo").disabled = !store.canRedo;
+  find("undo").setAttribute("aria-disabled", !store.canUndo); // not disabled: that loses the focus
+  find("redo").setAttribute("aria-disabled", !store.canRedo);
   find("autoplay").checked = settings.autoplay;
   const theme = `Theme: ${settings.theme || "system"}`;
   find("theme").setAttribute("aria-label", theme);
@@ -58,7 +80,7 @@ function showAll({ store, editor, pads, grid, picture, output }, sliders) {
   find("eight").setAttribute("aria-pressed", settings.eight);
   find("bank").hidden = settings.eight;
   find("bank").textContent = settings.bank ? "Pads 9–16" : "Pads 1–8";
-  find("tempo").value = work.beat.tempo;
+  sliders.tempo.show(work.beat.tempo);
   sliders.volume.show(settings.volume);
   sliders.swing.show(work.beat.swing);
   sliders.humanise.show(work.beat.humanise);
@@ -73,14 +95,10 @@ function wireBeat({ store, sequencer, output }) {
     run.setAttribute("aria-pressed", sequencer.running);
     run.querySelector("span").textContent = sequencer.running ? "Stop" : "Start";
   };
-  find("tempo").onchange = ({ target }) => {
-    const tempo = Math.max(
-      40,
-      Math.min(240, Math.round(target.valueAsNumber) || store.work.beat.tempo),
-    );
-    target.value = tempo;
-    store.editBeat({ tempo });
-  };
+  const tempo = bindNumber(find("tempo"), (typed) => {
+    const asked = Math.round(typed) || store.work.beat.tempo;
+    store.editBeat({ tempo: Math.max(40, Math.min(240, asked)) });
+  });
   find("clear").onclick = () => {
     store.editBeat({ rows: store.work.pads.map(() => Array(STEPS).fill(0)) });
   };
@@ -91,12 +109,13 @@ function wireBeat({ store, sequencer, output }) {
       output: find(`${name}-value`),
       onInput: (value) => store.editBeat({ [name]: value }, name),
     });
-  return { swing: slider("swing"), humanise: slider("humanise") };
+  return { tempo, swing: slider("swing"), humanise: slider("humanise") };
 }
 
-function wireVolume({ store }) {
+function wireVolume({ store, fresh }) {
   return bindSlider(find("volume"), {
     neutral: 0,
+    reset: fresh.settings.volume,
     format: percent,
     onInput: (volume) => store.set({ volume }),
   });
@@ -116,7 +135,7 @@ function wireSound({ store, trigger, status, instrument }) {
   find("choose").disabled = !instrument.encoder;
   find("choose").onclick = () => file.click();
   file.onchange = () => {
-    if (file.files.length) trigger.take(file.files[0], store.work.selected);
+    trigger.takeAll([...file.files], store.work.selected);
     file.value = "";
   };
 }
@@ -131,8 +150,7 @@ function wirePads({ store, pads, trigger }) {
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    const [file] = event.dataTransfer.files;
-    if (file) trigger.take(file, store.work.selected);
+    trigger.takeAll([...event.dataTransfer.files], store.work.selected);
   });
 }
 

@@ -7,18 +7,19 @@ const STEP = 0.05; // a press of an arrow key; a fifth of it with Shift
 
 /** A group of two range inputs under a canvas. */
 export class XYPad {
-  #point = [0, 0, 0];
-  #shown = [0, 0, 0]; // where it was drawn
+  #point = [0, 0, 0]; // as it is drawn
   #hue = 0;
   #trail = []; // where the drag has been
   #held = false;
 
   /**
    * @param {HTMLElement} group holds a canvas and two range inputs, x and y
+   * @param {() => number[]} point x, y, fine, as they stand
    * @param {(x: number, y: number, at: number) => void} onMove at: the event's time in ms
    */
-  constructor(group, onMove) {
+  constructor(group, point, onMove) {
     this.group = group;
+    this.point = point;
     this.canvas = group.querySelector("canvas");
     this.inputs = [...group.querySelectorAll("input")];
     this.onMove = onMove;
@@ -40,10 +41,10 @@ export class XYPad {
    */
   show(alphas, hue) {
     if (!this.#held) this.#trail = [];
-    else if (this.#shown.some((alpha, i) => alpha !== alphas[i])) {
-      this.#trail = [...this.#trail.slice(-80), this.#shown];
+    else if (this.#point.some((alpha, i) => alpha !== alphas[i])) {
+      this.#trail = [...this.#trail.slice(-80), this.#point];
     }
-    this.#point = this.#shown = alphas;
+    this.#point = alphas;
     this.#hue = hue;
     this.inputs.forEach((input, i) => {
       input.value = alphas[i];
@@ -53,7 +54,7 @@ export class XYPad {
   }
 
   #grab(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || this.#held) return; // a second finger moves nothing
     event.preventDefault();
     this.#trail = [];
     this.#held = true;
@@ -73,7 +74,7 @@ export class XYPad {
 
   #key(event) {
     const step = event.shiftKey ? STEP / 5 : STEP;
-    const [x, y] = this.#point;
+    const [x, y] = this.point();
     const moves = {
       ArrowLeft: [x - step, y],
       ArrowRight: [x + step, y],
@@ -95,8 +96,8 @@ export class XYPad {
   #move(x, y, at) {
     const clip = (value) => Math.round(1000 * Math.max(-1, Math.min(1, value))) / 1000;
     const [right, up] = [clip(x), clip(y)];
-    if (right === this.#point[0] && up === this.#point[1]) return;
-    this.#point = [right, up, this.#point[2]]; // the next move may come before this one is shown
+    const [across, high] = this.point();
+    if (right === across && up === high) return;
     this.onMove(right, up, at);
   }
 
