@@ -9,6 +9,7 @@ import pytest
 
 from drumjax.audio import spectral_losses as losses
 from drumjax.audio.mel import MelConfig, mel_spectrogram
+from drumjax.errors import ConfigError
 
 RESOLUTIONS = ((64, 40, 10), (128, 80, 20), (32, 16, 5))
 SMALL = MelConfig(
@@ -148,6 +149,18 @@ def test_an_example_does_not_feel_its_neighbours(pair, loss):
     assert not np.allclose(changed[1:], together[1:], rtol=1e-3)
     np.testing.assert_allclose(together[:1], alone, rtol=1e-6)
     np.testing.assert_allclose(changed[:1], alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ALL)
+@pytest.mark.parametrize("wrong", [(1, 400), (400,), (3, 1)])
+def test_shapes_that_would_be_broadcast_are_refused(loss, wrong):
+    """One estimate against three targets, or one sample against all."""
+    lead = () if loss in (small_multi_resolution, losses.mask_bce) else (2,)
+    right = jnp.zeros((3, *lead, 400))
+    wrong = jnp.zeros((*wrong[:-1], *lead, wrong[-1]))
+    for pair in ((right, wrong), (wrong, right)):
+        with pytest.raises(ConfigError, match="arrays of one shape"):
+            jax.eval_shape(loss, *pair)
 
 
 @pytest.mark.parametrize("loss", ALL)

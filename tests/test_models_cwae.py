@@ -417,6 +417,44 @@ def test_latent_gaussians_are_measured(source, fitted):
         )
 
 
+def test_latent_gaussians_are_the_prior_until_they_are_measured(fitted):
+    """What is drawn before the first calibration differs from sound to sound."""
+    latents = fitted["constants"]["latents"]
+    np.testing.assert_array_equal(latents["mean"], np.zeros((3, 4)))
+    np.testing.assert_array_equal(latents["covariance"], [np.eye(4)] * 3)
+
+
+def test_latent_gaussians_of_the_vae_are_those_of_drawn_codes(source, vae):
+    """Oracle: the covariance of 20,000 codes a category, drawn from the posteriors with NumPy."""
+    found = cwae.calibrate(VAE, vae, two_batches(source))["latents"]
+    rng, draws = np.random.default_rng(0), 20_000
+    mean, log_variance = cwae.posterior(VAE, vae, source.audio, source.category)
+    for i in range(3):
+        own = np.flatnonzero(source.category == i)
+        rows = np.tile(own, draws // len(own) + 1)[:draws]
+        noise = rng.standard_normal((draws, VAE.latents))
+        codes = np.asarray(mean)[rows] + np.exp(np.asarray(log_variance)[rows] / 2) * noise
+        drawn, apart = np.cov(codes.T), np.cov(np.asarray(mean)[own].T)
+        # What `fit_gaussians` keeps of six sounds' means, whose spread is over five, not six.
+        share = 6 / (2 * VAE.latents)
+        kept = share * apart + (1 - share) * np.diag(np.diag(apart))
+        expected = drawn + kept - apart * 5 / 6
+        scale = np.sqrt(np.outer(np.diag(drawn), np.diag(drawn)))
+        error = np.abs(found["covariance"][i] - expected) / scale
+        assert error.max() < 5 * np.sqrt(2 / draws)
+        assert np.diag(apart).sum() < 0.5 * np.diag(drawn).sum()
+        np.testing.assert_allclose(found["mean"][i], np.asarray(mean)[own].mean(0), atol=1e-4)
+
+
+def test_one_latent_has_a_variance(source):
+    config = dataclasses.replace(CWAE, latents=1)
+    variables = jax.jit(lambda key: cwae.init(config, key))(jax.random.key(0))
+    latents = cwae.calibrate(config, variables, two_batches(source))["latents"]
+    z = np.asarray(cwae.encode(config, variables, source.audio, source.category), np.float64)
+    expected = [z[source.category == i].var(ddof=1) for i in range(3)]
+    np.testing.assert_allclose(latents["covariance"][:, 0, 0], expected, rtol=1e-3)
+
+
 def test_latent_gaussians_of_an_empty_category_are_the_prior(source, fitted):
     rows = source.category != 1
     constants = cwae.calibrate(CWAE, fitted, [(source.audio[rows], source.category[rows])])
@@ -435,11 +473,22 @@ def test_latent_gaussians_of_an_empty_category_are_the_prior(source, fitted):
         ("scaling", "bin", "element or global"),
         ("recon_reduction", "max", "sum or mean"),
         ("compute_dtype", "float16", "bfloat16"),
+        ("latents", 0, "latents must be at least 1, not 0"),
+        ("latents", -3, "latents must be at least 1, not -3"),
+        ("hidden", (0,), r"each of hidden must be at least 1, not \(0,\)"),
+        ("hidden", (), "hidden is empty"),
+        ("channels", (0, 8), r"each of channels must be at least 1, not \(0, 8\)"),
+        ("channels", (), "channels is empty"),
+        ("log_floor", 0.0, "log_floor must lie above 0"),
+        ("log_floor", float("nan"), "log_floor must lie above 0"),
+        ("log_floor", 1e-38, "1e-30 or higher"),
+        ("std_floor", 0.0, "std_floor must lie above 0"),
     ],
 )
 def test_values_that_no_network_has_are_refused(field, value, named):
-    with pytest.raises(ConfigError, match=named):
+    with pytest.raises(ConfigError, match=named) as caught:
         dataclasses.replace(CWAE, **{field: value})
+    assert str(caught.value).endswith(".")
 
 
 def test_config_becomes_a_frozen_dataclass():

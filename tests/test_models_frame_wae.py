@@ -258,11 +258,11 @@ def test_each_variant_is_a_network(variant):
 
 
 def test_defaults_are_those_of_the_config():
-    """But for what follows from the data's section, and the upper edge, which a config spells."""
+    """But for the upper edge, which a config spells."""
     config = from_file("small")
     frozen, default = model_config(config, CATEGORIES), frame_wae.FrameWaeConfig()
     mel = dataclasses.replace(default.mel, f_max=11025.0)
-    assert frozen == dataclasses.replace(default, batch_size=4 * 11, mel=mel)
+    assert frozen == dataclasses.replace(default, mel=mel)
     assert (frozen.latents, frozen.width, frozen.wide, frozen.blocks) == (128, 320, 384, 2)
     assert model_config(config, NAMES).nets.categories == 3
 
@@ -278,7 +278,8 @@ def test_defaults_are_those_of_the_config():
         ("blocks", 0, "blocks must be at least 1"),
         ("shortcut_sounds", 0, "shortcut_sounds must be at least 1"),
         ("log_floor", 0.0, "log_floor must lie above 0"),
-        ("noise", -0.1, "noise not below"),
+        ("log_floor", 1e-50, "1e-30 or higher"),
+        ("noise", -0.1, "noise must not lie below 0"),
     ],
 )
 def test_values_that_no_network_can_be_built_from(field, value, named):
@@ -287,6 +288,14 @@ def test_values_that_no_network_can_be_built_from(field, value, named):
     with pytest.raises(ConfigError, match=named) as caught:
         model_config(config, NAMES)
     assert str(caught.value).endswith(".")
+
+
+def test_runs_that_hold_a_batch_size_are_still_read():
+    """It was a field of every run's config until it was seen that nothing depended on it."""
+    config = get_config("frame_wae").to_dict()
+    older = {**config, "frame_wae": {**config["frame_wae"], "batch_size": 704}}
+    assert model_config(older, NAMES) == model_config(config, NAMES)
+    assert not hasattr(model_config(older, NAMES), "batch_size")
 
 
 def test_unknown_field_is_named_with_the_known_ones():

@@ -337,6 +337,26 @@ def test_unknown_masks_and_upsamplings_are_refused():
         dataclasses.replace(MCNN, upsampling="cubic")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("heads", 0, "heads must be at least 1, not 0"),
+        ("channels", (-64, 3, 2), "each of channels must be at least 1"),
+        ("channels", (), "channels is empty"),
+        ("width", 0, "width must be at least 1"),
+        ("stride", -4, "stride must be at least 1, not -4"),
+        ("weights", (1.0, 2.0), "mcnn.weights must be three numbers"),
+        ("weights", (1.0, 2.0, 3.0, 4.0), "mcnn.weights must be three numbers"),
+        ("log_floor", 0.0, "log_floor must lie above 0"),
+        ("log_floor", -1e-5, "log_floor must lie above 0"),
+    ],
+)
+def test_values_that_no_network_can_be_built_from(field, value, named):
+    with pytest.raises(ConfigError, match=named) as caught:
+        dataclasses.replace(MCNN, **{field: value})
+    assert str(caught.value).endswith(".")
+
+
 def test_unknown_number_format_is_refused():
     with pytest.raises(ConfigError, match="bfloat16"):
         dataclasses.replace(MCNN, compute_dtype="float64")

@@ -5,7 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drumjax.nn.mmd import SCALES, imq_kernel, mmd2, mmd2_per_category, squared_distances
+from drumjax.errors import ConfigError
+from drumjax.nn.mmd import (
+    SCALES,
+    imq_kernel,
+    mmd2,
+    mmd2_by_label,
+    mmd2_per_category,
+    mmd2_pooled,
+    squared_distances,
+)
 
 DRAWS = 200
 # Standard deviation and 95 % quantile of the statistic for 64 codes of 64 latents under N(0, I).
@@ -46,6 +55,25 @@ def test_equals_the_double_loop(rng, kernel, shape):
     ours = mmd2(jnp.float32(z), jnp.float32(prior), SCALES[kernel])
     expected = double_loop(np.float32(z), np.float32(prior), SCALES[kernel])
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("z", "prior"),
+    [((4, 3), (1, 3)), ((1, 3), (4, 3)), ((4, 3), (4, 1)), ((1, 3), (1, 3)), ((4,), (4,))],
+)
+def test_samples_that_cannot_be_compared_are_refused(z, prior):
+    """A prior of one row would be broadcast to all codes; of one code there is no statistic."""
+    with pytest.raises(ConfigError, match="n at least 2"):
+        jax.eval_shape(mmd2, jnp.zeros(z), jnp.zeros(prior))
+
+
+def test_every_mmd_refuses_a_prior_of_one_row():
+    z, prior, labels = jnp.zeros((2, 4, 3)), jnp.zeros((2, 1, 3)), jnp.zeros((4, 2))
+    for run in (mmd2_per_category, mmd2_pooled):
+        with pytest.raises(ConfigError, match="as many draws"):
+            jax.eval_shape(run, z, prior)
+    with pytest.raises(ConfigError, match="as many draws"):
+        jax.eval_shape(mmd2_by_label, z[0], prior[0], labels)
 
 
 def test_distances_equal_numpy_and_are_never_negative(rng):

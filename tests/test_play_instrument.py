@@ -329,6 +329,17 @@ def test_refused_at_the_building(tmp_path):
         save_instrument(tiny_instrument(), tmp_path / "a.safetensors", "int8")
 
 
+def test_codes_that_are_all_the_same_make_no_instrument():
+    """One category may be flat, as that of sounds which are alike; all of them may not."""
+    cwae_variables, mcnn_variables = networks()
+    covariance = cwae_variables["constants"]["latents"]["covariance"]
+    covariance[:2] = 0.0
+    build_instrument(tiny.CWAE, cwae_variables, tiny.MCNN, mcnn_variables)
+    covariance[:] = 0.0
+    with pytest.raises(InstrumentError, match=r"never measured, or every code is the same.*train"):
+        build_instrument(tiny.CWAE, cwae_variables, tiny.MCNN, mcnn_variables)
+
+
 def test_numbers_too_large_for_half_precision(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SMALL", 100)
     tensors = {k: v * 1e6 for k, v in tiny_instrument().tensors.items()}

@@ -80,6 +80,22 @@ def test_encode_is_the_linen_encoder(player):
     assert relative(player.encode(audio[3], "snare"), np.asarray(expected)[3]) < 1e-5
 
 
+def test_a_network_of_one_layer_plays_as_the_linen_one(codes, tmp_path):
+    """Its decoder has no norm, and so no statistics of one."""
+    config = dataclasses.replace(tiny.CWAE, channels=(8,))
+    variables, vocoder = networks(config)
+    assert "decoder" not in variables["batch_stats"]
+    made = build_instrument(config, variables, tiny.MCNN, vocoder)
+    save_instrument(made, tmp_path / "a.safetensors", "float32")
+    player = Player(load_instrument(tmp_path / "a.safetensors", encoder=True))
+    weights = np.tile(rows(1), (len(codes), 1))
+    expected = cwae.decode(config, variables, jnp.asarray(codes), weights)
+    assert relative(player.decode(codes, "snare"), np.asarray(expected)) < 1e-5
+    audio, category = tiny.bursts(1, 1, 1).audio / np.float32(32767), np.arange(3)
+    expected = cwae.encode(config, variables, jnp.asarray(audio), category)
+    assert relative(player.encode(audio, rows(category)), np.asarray(expected)) < 1e-5
+
+
 @pytest.mark.parametrize("config", [tiny.MCNN, WIDE, ODD, PLAIN], ids=["tiny", "wide", "odd", "no"])
 def test_heads_are_the_linen_mcnn(config):
     _, variables = networks(mcnn_config=config)

@@ -1,7 +1,9 @@
 """Losses between spectra and between masks; every norm is taken per example, never over a batch.
 
 A norm over the whole batch would let an example's loss depend on its neighbours, and one device
-disagree with eight. Every function returns one value per example; the caller takes the mean.
+disagree with eight. Every function returns one value per example; the caller takes the mean. Both
+arguments have the same shape, as broadcasting would compare an example with its neighbours; another
+raises a ConfigError.
 """
 
 import jax
@@ -9,6 +11,7 @@ import jax.numpy as jnp
 
 from drumjax.audio.frames import magnitude, safe_sqrt
 from drumjax.audio.mel import log_mel
+from drumjax.errors import ConfigError
 
 RESOLUTIONS = ((1024, 600, 120), (2048, 1200, 240), (512, 240, 50))  # n_fft, window, hop
 _PLANE = (-2, -1)  # frames, bins
@@ -19,6 +22,7 @@ def spectral_convergence(target: jax.Array, estimate: jax.Array, eps: float = 1e
 
     NDM eq. 11. The gradient is 0 where target and estimate are equal, silence included.
     """
+    _check_alike(target, estimate)
     return _frobenius(target - estimate) / jnp.maximum(_frobenius(target), eps)
 
 
@@ -28,6 +32,7 @@ def log_mel_loss(target: jax.Array, estimate: jax.Array, floor: float = 1e-5) ->
     NDM eq. 12, on linear mels. The log crosses 0 at mel = 1, so that the norm may vanish: the
     mean of |log target| is taken as no less than 1e-3, which no natural sound comes near.
     """
+    _check_alike(target, estimate)
     log_target = log_mel(target, floor)
     distance = jnp.mean(_absolute(log_target - log_mel(estimate, floor)), axis=_PLANE)
     return distance / jnp.maximum(jnp.mean(_absolute(log_target), axis=_PLANE), 1e-3)
@@ -43,6 +48,7 @@ def multi_resolution_stft_loss(
     Parallel WaveGAN (Yamamoto et al., 2020), eqs. 5 to 7, each resolution being (n_fft, window,
     hop) in samples. As in auraloss, magnitudes are held at or above 1e-4.
     """
+    _check_alike(target, estimate)
     convergence, log_magnitude = [], []
     for n_fft, win_length, hop_length in resolutions:
         a = jnp.maximum(magnitude(target, n_fft, win_length, hop_length), 1e-4)  # [..., f, b]
@@ -60,8 +66,17 @@ def mask_bce(mask: jax.Array, logits: jax.Array) -> jax.Array:
 
     NDM eq. 9, in nats, from logits so that it stays finite when the sigmoid saturates.
     """
+    _check_alike(mask, logits)
     loss = mask * jax.nn.softplus(-logits) + (1.0 - mask) * jax.nn.softplus(logits)
     return jnp.mean(loss, axis=-1)
+
+
+def _check_alike(target: jax.Array, estimate: jax.Array) -> None:
+    if target.shape != estimate.shape:
+        raise ConfigError(
+            f"A loss compares arrays of one shape, not {list(target.shape)} with "
+            f"{list(estimate.shape)}; bring both to the same length and batch."
+        )
 
 
 def _frobenius(x: jax.Array) -> jax.Array:

@@ -15,6 +15,10 @@ MODELS = {
     "mcnn": (mcnn.McnnConfig, mcnn.objective),
 }
 
+# Fields of a model's config that follow from the rest of an experiment's, which offers none of
+# them. Older runs hold a batch_size, whose value never counted.
+DERIVED = ("mel", "categories", "batch_size")
+
 
 def freeze(kind: type, values: Mapping[str, Any], where: str) -> Any:
     """Build the dataclass `kind` from a mapping; lists become tuples, unknown keys an error."""
@@ -51,7 +55,8 @@ def model_config(config: Mapping[str, Any], categories: Sequence[str]) -> Any:
     if name not in config:
         raise ConfigError(f"The config has no section {name!r}; give --config=configs/{name}.py.")
     kind, _ = MODELS[name]
-    values = {**config[name], "mel": mel_config(config), "categories": tuple(categories)}
+    values = {k: v for k, v in config[name].items() if k not in DERIVED}
+    values |= {"mel": mel_config(config), "categories": tuple(categories)}
     if "batch_size" in (f.name for f in dataclasses.fields(kind)):
         values["batch_size"] = batch_size(config, categories)
     return freeze(kind, values, name)

@@ -22,6 +22,7 @@ from drumjax.audio.mel import (
 from drumjax.audio.spectral_losses import spectral_convergence
 from drumjax.categories import CATEGORIES
 from drumjax.errors import ConfigError
+from drumjax.models.checks import NUMBERS, check_choices, check_log_floor, check_sizes
 from drumjax.models.objective import (
     Batch,
     Loss,
@@ -34,7 +35,12 @@ from drumjax.models.objective import (
 )
 from drumjax.nn.conditional_norm import ConditionalBatchNorm
 from drumjax.nn.conv_transpose import ConvTranspose
-from drumjax.nn.gaussian_posterior import kl_to_normal, sample_posterior, shared_noise
+from drumjax.nn.gaussian_posterior import (
+    kl_to_normal,
+    posterior_variance,
+    sample_posterior,
+    shared_noise,
+)
 from drumjax.nn.latent_gaussians import measure_gaussians, standard_normals
 from drumjax.nn.mmd import SCALES, mean_mmd2_to_prior, mmd2_mean, mmd2_pooled
 from drumjax.nn.parts import Axis, device_axis, part_count
@@ -42,6 +48,7 @@ from drumjax.nn.parts import Axis, device_axis, part_count
 KERNEL, STRIDE, PADDING = (11, 5), (3, 2), (5, 2)
 DIVERGENCES = ("mmd", "mmd_global", "none", "kl")
 SCALINGS = ("element", "global")
+REDUCTIONS = ("sum", "mean")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,19 +89,14 @@ class CwaeConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that no network can be built from."""
-        if self.kernel not in SCALES:
-            raise ConfigError(f"kernel must be one of {', '.join(SCALES)}, not {self.kernel!r}.")
-        if self.recon_reduction not in ("sum", "mean"):
-            raise ConfigError(f"recon_reduction must be sum or mean, not {self.recon_reduction!r}.")
-        if self.divergence not in DIVERGENCES:
+        check_choices(self, kernel=SCALES, divergence=DIVERGENCES, recon_reduction=REDUCTIONS)
+        check_choices(self, scaling=SCALINGS, compute_dtype=NUMBERS)
+        check_sizes(self, "channels", "hidden", "latents")
+        check_log_floor(self.log_floor)
+        if not self.std_floor > 0.0:
             raise ConfigError(
-                f"divergence must be one of {', '.join(DIVERGENCES)}, not {self.divergence!r}."
-            )
-        if self.scaling not in SCALINGS:
-            raise ConfigError(f"scaling must be element or global, not {self.scaling!r}.")
-        if self.compute_dtype not in ("float32", "bfloat16"):
-            raise ConfigError(
-                f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}."
+                f"std_floor must lie above 0, not at {self.std_floor}: it divides what never "
+                "changes."
             )
 
     @property
@@ -255,7 +257,16 @@ def posterior(
     return cast(Any, Cwae(config).apply(networks(variables), x, labels, method="posterior"))
 
 
-_encode = jax.jit(encode, static_argnums=0)  # one program for every calibration
+def drawn_from(
+    config: CwaeConfig, variables: Variables, audio: jax.Array, category: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """As `posterior`, with the variance itself."""
+    mean, log_variance = posterior(config, variables, audio, category)
+    return mean, posterior_variance(log_variance)
+
+
+# One program for every calibration.
+_encode, _drawn_from = (jax.jit(f, static_argnums=0) for f in (encode, drawn_from))
 
 
 def decode(config: CwaeConfig, variables: Variables, z: jax.Array, weights: jax.Array):
@@ -395,7 +406,10 @@ def global_scaler(scaler: Scaler, std_floor: float) -> Scaler:
 
 
 def fit(config: CwaeConfig, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    """Measure mean and deviation of the set's log-mel (NDM section 4.1), each element's own."""
+    """Measure mean and deviation of the set's log-mel (NDM section 4.1), each element's own.
+
+    The latent Gaussians are the prior, which the codes are trained towards, until `calibrate`.
+    """
     logs = jax.jit(
         lambda audio: log_mel(mel_spectrogram(to_float(audio), config.mel), config.log_floor)
     )
@@ -404,8 +418,7 @@ def fit(config: CwaeConfig, batches: Iterable[tuple[np.ndarray, np.ndarray]]) ->
     scaler = fit_scaler((np.asarray(logs(audio)) for audio, _ in batches), floor)
     if one:
         scaler = global_scaler(scaler, config.std_floor)
-    constants = jax.eval_shape(lambda: init(config, jax.random.key(0)))["constants"]
-    latents = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), constants["latents"])
+    latents = standard_normals(len(config.categories), config.latents)
     return {"scaler": jax.tree.map(jnp.asarray, scaler._asdict()), "latents": latents}
 
 
@@ -453,8 +466,14 @@ def summarise(
 def calibrate(
     config: CwaeConfig, variables: Variables, batches: Iterable[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
-    """Fit a Gaussian a category to the training set's codes: mean [k, d], covariance [k, d, d]."""
-    own = functools.partial(_encode, config, variables)
+    """Fit a Gaussian a category to the training set's codes: mean [k, d], covariance [k, d, d].
+
+    With divergence "kl" the codes are those that the decoder was trained on, which are drawn: the
+    covariance is that of the posteriors' means and the mean of the posteriors' variances (the law
+    of total variance). The means alone would leave out what eq. 1 gives to the posteriors.
+    """
+    encoder = _drawn_from if config.divergence == "kl" else _encode
+    own = functools.partial(encoder, config, variables)
     latents = measure_gaussians(own, batches, len(config.categories))
     return {**variables["constants"], "latents": latents}
 

@@ -18,6 +18,7 @@ from drumjax.audio.phase_losses import instantaneous_frequency_loss, weighted_ph
 from drumjax.audio.spectral_losses import log_mel_loss, mask_bce, spectral_convergence
 from drumjax.categories import CATEGORIES
 from drumjax.errors import ConfigError
+from drumjax.models.checks import NUMBERS, check_choices, check_log_floor, check_sizes
 from drumjax.models.objective import (
     Batch,
     Loss,
@@ -80,6 +81,7 @@ class McnnConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that no network can be built from."""
+        check_sizes(self, "heads", "channels", "width", "stride")
         if self.stride ** len(self.channels) != self.mel.hop_length:
             raise ConfigError(
                 f"{len(self.channels)} layers of stride {self.stride} make "
@@ -89,12 +91,13 @@ class McnnConfig:
         if self.channels[-1] != 2:
             raise ConfigError("The last entry of mcnn.channels must be 2: a sound and its mask.")
         upsampling.trained_width(self.upsampling, self.width, self.stride)
-        if self.mask not in MASKS:
-            raise ConfigError(f"mask must be one of {', '.join(MASKS)}, not {self.mask!r}.")
-        if self.compute_dtype not in ("float32", "bfloat16"):
+        check_choices(self, mask=MASKS, compute_dtype=NUMBERS)
+        if len(self.weights) != 3:
             raise ConfigError(
-                f"compute_dtype must be float32 or bfloat16, not {self.compute_dtype!r}."
+                "mcnn.weights must be three numbers, alpha, beta and gamma of eq. 13, not "
+                f"{self.weights}."
             )
+        check_log_floor(self.log_floor)
 
     @property
     def output_padding(self) -> int:

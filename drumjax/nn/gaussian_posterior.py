@@ -8,6 +8,11 @@ from drumjax.nn.parts import Axis, own_part
 _LOWEST, _HIGHEST = -12.0, 4.0  # of the log-variance: neither a spike nor an overflow
 
 
+def posterior_variance(log_variance: jax.Array) -> jax.Array:
+    """The variance that codes are drawn with; keeps the shape."""
+    return jnp.exp(jnp.clip(log_variance, _LOWEST, _HIGHEST))
+
+
 def sample_posterior(mean: jax.Array, log_variance: jax.Array, noise: jax.Array) -> jax.Array:
     """Codes drawn from N(mean, exp(log_variance)) with standard normal noise; all [..., d]."""
     return mean + jnp.exp(0.5 * jnp.clip(log_variance, _LOWEST, _HIGHEST)) * noise

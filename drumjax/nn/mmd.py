@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from drumjax.errors import ConfigError
 from drumjax.nn.parts import Axis, gather
 
 # The seven scales that the Wasserstein auto-encoder sums over for CelebA (NDM: "as for CelebA").
@@ -25,6 +26,15 @@ def imq_kernel(distances: jax.Array, width: float, scales: Sequence[float]) -> j
     return sum(kernels, jnp.zeros_like(distances))
 
 
+def _check_samples(z: jax.Array, prior: jax.Array, least: int) -> None:
+    """Refuse samples that would be broadcast against each other, or are too few."""
+    if z.ndim != 2 or z.shape != prior.shape or len(z) < least:
+        raise ConfigError(
+            f"An MMD compares codes [n, d] with as many draws of the prior, n at least {least}; "
+            f"these are {list(z.shape)} and {list(prior.shape)}."
+        )
+
+
 def mmd2(z: jax.Array, prior: jax.Array, scales: Sequence[float] = SCALES["imq7"]) -> jax.Array:
     """Unbiased squared MMD of two samples of the same size (NDM eq. 3).
 
@@ -39,7 +49,11 @@ def mmd2(z: jax.Array, prior: jax.Array, scales: Sequence[float] = SCALES["imq7"
 
     Returns:
       A scalar.
+
+    Raises:
+      ConfigError: other shapes.
     """
+    _check_samples(z, prior, 2)
     n, d = z.shape
     off_diagonal = 1.0 - jnp.eye(n, dtype=z.dtype)
 
@@ -125,8 +139,12 @@ def mmd2_by_label(
 
     Returns:
       (MMD^2 [categories], 0 where a category has fewer than two codes; counts [categories])
+
+    Raises:
+      ConfigError: z and prior differ in shape.
     """
     z, labels = gather((z, labels), axis_name, 0)
+    _check_samples(z, prior, 1)
     n, d = z.shape
     off_diagonal = 1.0 - jnp.eye(n, dtype=z.dtype)
 

@@ -120,7 +120,8 @@ def build_instrument(
       rounds: of `audio.phase`, where there is no MCNN.
 
     Raises:
-      InstrumentError: the two speak of different spectrograms, or hold numbers that are not finite.
+      InstrumentError: the two speak of different spectrograms, hold numbers that are not finite, or
+        no category's codes differ.
     """
     if mcnn_config is not None and model_config.mel != mcnn_config.mel:
         raise InstrumentError(
@@ -147,6 +148,11 @@ def build_instrument(
     for key, value in tensors.items():
         if not np.isfinite(value).all():
             raise InstrumentError(f"{key} holds numbers that are not finite; train longer or anew.")
+    if not tensors["latents/covariance"].any():
+        raise InstrumentError(
+            "The latent Gaussians were never measured, or every code is the same: each sound of a "
+            "category would be the same; train until the next checkpoint, or anew."
+        )
     return Instrument(tensors, json.loads(json.dumps(meta)))
 
 
@@ -192,7 +198,8 @@ def _mcnn_meta(c: Any) -> dict[str, Any]:
 
 def _half(variables: Mapping[str, Any], half: str, conv: str) -> dict[str, Any]:
     """Tensors of the encoder or the decoder, batch norm folded to a scale and a shift."""
-    params, stats = variables["params"][half], variables["batch_stats"][half]
+    params = variables["params"][half]
+    stats = variables["batch_stats"].get(half, {})  # a decoder of one layer has no norm
     tensors = {}
     for key, value in params.items():
         kind, index = key.rsplit("_", 1)
