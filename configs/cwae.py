@@ -17,7 +17,7 @@ errors of loud elements are counted besides (convergence_weight, loudness_weight
 from drumjax.categories import CATEGORIES
 from drumjax.training.config import apply_variant, base_config
 
-VARIANTS = {
+BASES = {
     "paper": {},
     "small": {
         "cwae.channels": (16, 32, 64),
@@ -59,14 +59,16 @@ VARIANTS = {
         "train.checkpoint_every": 400,
         "train.calibrate_sounds": 64,
     },
-    # Ablations, to be joined with one of the above by "+".
+}
+# Ablations, to be joined to one of the above by "+".
+CHANGES = {
     "no_mmd": {"cwae.divergence": "none"},
     "global_mmd": {"cwae.divergence": "mmd_global"},
     "vae": {"cwae.divergence": "kl"},
     "recon_sum": {"cwae.recon_reduction": "sum"},
     "recon_mean": {"cwae.recon_reduction": "mean"},
     "no_standardisation": {"cwae.scaling": "global"},
-    # As many sounds a batch as of eleven categories, which come by chance; to stand after the base.
+    # As many sounds a batch as of eleven categories, which come by chance.
     # The pool knows no categories: where layering is on, a sound may be mixed with one of another
     # category, so join no_layering too.
     "random_sampler": lambda config: {
@@ -78,4 +80,4 @@ VARIANTS = {
 
 
 def get_config(variant: str = "paper"):
-    return apply_variant(base_config("cwae"), variant, VARIANTS)
+    return apply_variant(base_config("cwae"), variant, BASES, CHANGES)

@@ -23,7 +23,7 @@ SHORT = {
     "train.calibrate_sounds": 0,
 }
 
-VARIANTS = {
+BASES = {
     "base": {
         **AUGMENT,
         **SHORT,
@@ -42,13 +42,6 @@ VARIANTS = {
         "train.validate_every": 500,
         "train.checkpoint_every": 500,
     },
-    # What each idea is worth: --config=configs/frame_wae.py:small+latents64
-    "latents64": {"frame_wae.latents": 64},
-    "no_shortcut": {"frame_wae.shortcut": False},
-    "log_like": {"frame_wae.power": 0.1},
-    "square_root": {"frame_wae.power": 0.5},
-    "no_augmentation": {"data.augment.probability": 0.0},
-    "no_noise": {"frame_wae.noise": 0.0},
     "tiny": {
         **SHORT,
         "data.per_category": 4,
@@ -63,7 +56,16 @@ VARIANTS = {
         "train.checkpoint_every": 400,
     },
 }
+# What each idea is worth: --config=configs/frame_wae.py:small+latents64
+CHANGES = {
+    "latents64": {"frame_wae.latents": 64},
+    "no_shortcut": {"frame_wae.shortcut": False},
+    "log_like": {"frame_wae.power": 0.1},
+    "square_root": {"frame_wae.power": 0.5},
+    "no_augmentation": {"data.augment.probability": 0.0},
+    "no_noise": {"frame_wae.noise": 0.0},
+}
 
 
 def get_config(variant: str = "base"):
-    return apply_variant(base_config("frame_wae"), variant, VARIANTS)
+    return apply_variant(base_config("frame_wae"), variant, BASES, CHANGES)

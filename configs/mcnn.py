@@ -13,7 +13,7 @@ python -m drumjax.train --config=configs/mcnn.py:small+linear --workdir=runs/lin
 
 from drumjax.training.config import apply_variant, base_config
 
-VARIANTS = {
+BASES = {
     "paper": {
         "data.balanced": False,
         "data.per_category": 128,
@@ -53,7 +53,9 @@ VARIANTS = {
         "train.validate_every": 600,
         "train.checkpoint_every": 600,
     },
-    # Ablations, to be joined with one of the above by "+".
+}
+# Ablations, to be joined to one of the above by "+".
+CHANGES = {
     "no_mask": {"mcnn.mask": "off"},
     "soft_mask": {"mcnn.mask": "soft"},  # trains as the paper's, whose mask is binarised later
     "phase": {"mcnn.frequency_weight": 1.0, "mcnn.phase_weight": 1.0},
@@ -66,4 +68,4 @@ VARIANTS = {
 
 
 def get_config(variant: str = "paper"):
-    return apply_variant(base_config("mcnn"), variant, VARIANTS)
+    return apply_variant(base_config("mcnn"), variant, BASES, CHANGES)

@@ -26,7 +26,13 @@ from drumjax.lock import hold
 from drumjax.models import batch_size, build_objective, check_batches, mel_config
 from drumjax.models.objective import Objective, Variables
 from drumjax.training.checkpoint import Checkpoints
-from drumjax.training.config import check_config, check_same, check_workdir, claim_workdir
+from drumjax.training.config import (
+    check_config,
+    check_same,
+    check_workdir,
+    claim_workdir,
+    follows_plateau,
+)
 from drumjax.training.config_files import with_configs
 from drumjax.training.distributed import (
     FLAGS,
@@ -47,6 +53,7 @@ from drumjax.training.distributed import (
 )
 from drumjax.training.gradients import Memory
 from drumjax.training.interrupt import Interrupt, Stopped
+from drumjax.training.overrides import say_override
 from drumjax.training.parallel import Runner, parallelise, resolve_mode
 from drumjax.training.plateau import Plateau, observe
 from drumjax.training.progress import Progress
@@ -161,19 +168,26 @@ def resume(
     return agree(state), Plateau()
 
 
-def check_finite(metrics: dict[str, float], step: int) -> None:
+def check_finite(metrics: dict[str, float], step: int, kept: int = 0) -> None:
     """Stop at the first number that is none.
+
+    Args:
+      metrics: the numbers.
+      step: where they were measured.
+      kept: the step of the last checkpoint; 0 if there is none.
 
     Raises:
       TrainingError: names the terms.
     """
     bad = [name for name, value in metrics.items() if not np.isfinite(value)]
     if bad:
+        after = "nothing was saved yet. Start again"
+        if kept:
+            after = f"the checkpoint of step {kept} is intact. Begin another --workdir"
         raise agreed(
             TrainingError(
-                f"Step {step}: {', '.join(bad)} is not a finite number. Training stopped; the last "
-                "checkpoint is intact. Begin another --workdir with a lower "
-                "--config.train.learning_rate."
+                f"Step {step}: {', '.join(bad)} is not a finite number. Training stopped; {after} "
+                "with a lower --config.train.learning_rate."
             )
         )
 
@@ -197,6 +211,22 @@ def calibrate(objective: Objective, state: TrainState, source: Source, count: in
     pairs = ((a[:n], c[:n]) for a, c, n in chunks(source, 64, first_of_each(source, count)))
     constants = agree(objective.calibrate(to_local(state.variables), pairs))
     return state._replace(variables={**state.variables, "constants": constants})
+
+
+def validation_interval(t: dict[str, Any], steps_per_epoch: int) -> int:
+    """Steps between validations: as `train.validate_every` says, or an epoch's.
+
+    Without a plateau, which counts epochs, none is shorter than 50 steps.
+    """
+    return t["validate_every"] or max(steps_per_epoch, 1 if follows_plateau(t) else 50)
+
+
+def follow(
+    plateau: Plateau, state: TrainState, loss: float, t: dict[str, Any]
+) -> tuple[Plateau, TrainState]:
+    """Let the plateau's rule count one validation, and set the rate that follows from it."""
+    plateau = observe(plateau, loss, factor=t["plateau_factor"], patience=t["plateau_patience"])
+    return plateau, state._replace(lr_scale=jax.numpy.float32(plateau.scale))
 
 
 def check_schedule(t: dict[str, Any]) -> None:
@@ -229,7 +259,7 @@ def check_run(config: dict[str, Any], workdir: Path) -> None:
     check_alike("versions of drumjax or JAX", [drumjax.__version__, jax.__version__])
     check_alike("configs", {**config, "data": {**config["data"], "path": ""}})
     together(check_schedule, config["train"])
-    on_first(check_workdir, workdir, config)
+    on_first(check_workdir, workdir, config, True)
 
 
 def compile_update(config: dict[str, Any], objective: Objective, per_category: int) -> Runner:
@@ -244,15 +274,17 @@ def compile_update(config: dict[str, Any], objective: Objective, per_category: i
 
 
 @contextlib.contextmanager
-def open_workdir(workdir: Path) -> Iterator[Any]:
+def open_workdir(workdir: Path, config: dict[str, Any]) -> Iterator[Any]:
     """Take the work directory for this run alone; gives process 0 its checkpoints, others None.
 
+    It may hold the config of another run, if that saved nothing and cannot be at work any more.
     Where an error ends all processes, they wait for the checkpoint that process 0 still writes.
     """
     busy = f"A run is already using {workdir}; wait for it, or choose another --workdir."
     with contextlib.ExitStack() as stack:
         if lock := on_first(hold, workdir / ".lock", busy):
             stack.enter_context(lock)
+        on_first(check_workdir, workdir, config, lock is not None)
         if checkpoints := on_first(Checkpoints, workdir):
             stack.enter_context(checkpoints)
         try:
@@ -261,6 +293,15 @@ def open_workdir(workdir: Path) -> Iterator[Any]:
             if is_agreed(error):
                 on_first(lambda: checkpoints.wait())
             raise
+
+
+def conclude(start: int, step: int, workdir: Path) -> None:
+    """Say what a run from one step to another did, and where it lies."""
+    if is_first():
+        done = f"Trained for {step} steps."
+        if step == start:
+            done = f"Nothing was left to do: this run has been trained for {step} steps."
+        print(f"{done} The checkpoints are in {workdir / 'checkpoints'}.")
 
 
 def train(config: dict[str, Any], workdir: Path) -> TrainState:
@@ -277,15 +318,17 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
     sounds = batch_size(config, source.categories)
     told = {**config, "categories": list(source.categories)}
 
-    with open_workdir(workdir) as checkpoints:
+    with open_workdir(workdir, config) as checkpoints:
         announce(sampler, run.mode)
         state, plateau = resume(checkpoints, fresh, objective, source, config, data)
         on_first(claim_workdir, workdir, config)
-        start, every = int(state.step), t["validate_every"] or max(sampler.steps_per_epoch, 50)
+        start, every = int(state.step), validation_interval(t, sampler.steps_per_epoch)
 
-        def save(loss: float) -> None:
+        def save(state: TrainState, loss: float) -> TrainState:
+            state = calibrate(objective, state, source, t["calibrate_sounds"])
             beside = {"data": data, "plateau": plateau._asdict()}
             on_first(lambda: checkpoints.save(to_local(state), told, beside, loss))
+            return state
 
         progress = together(Progress, workdir, start, t["steps"])
         with progress, Interrupt() as interrupt:
@@ -294,7 +337,8 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
             for step, batch in enumerate(coming, start + 1):
                 state, metrics = run(state, batch)
                 metrics = {k: float(v) for k, v in jax.device_get(metrics).items()}
-                check_finite(metrics, step)
+                kept = max(start, (step - 1) // t["checkpoint_every"] * t["checkpoint_every"])
+                check_finite(metrics, step, kept)
                 metrics["sounds_per_second"] = sounds / (time.perf_counter() - began)
                 last = step == t["steps"]
                 progress.step(metrics)
@@ -303,24 +347,22 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
                 keep = step % t["checkpoint_every"] == 0 or last
                 if step % every == 0 or keep:
                     values = validate(objective, scores, state.variables, held_out)
-                    check_finite(values, step)
+                    check_finite(values, step, kept)
                     together(progress.validated, step, values)
-                    rule = {"factor": t["plateau_factor"], "patience": t["plateau_patience"]}
-                    plateau = observe(plateau, values["loss"], **rule)
-                    state = state._replace(lr_scale=jax.numpy.float32(plateau.scale))
+                    if step % every == 0:  # so that no other validation changes the rate
+                        plateau, state = follow(plateau, state, values["loss"], t)
                     if keep:
-                        state = calibrate(objective, state, source, t["calibrate_sounds"])
-                        save(values["loss"])
+                        state = save(state, values["loss"])
                         own = to_local(state.variables)
                         on_first(write_validation, reconstruct, own, held_out, mel, workdir, step)
                 if interrupt.stops():
-                    save(float("inf"))  # not validated, so never the best
+                    if not keep:
+                        save(state, float("inf"))  # not validated, so never the best
                     on_first(lambda: checkpoints.wait())
                     raise Stopped
                 began = time.perf_counter()
         on_first(lambda: checkpoints.wait())
-    if is_first():
-        print(f"Trained for {t['steps']} steps. The checkpoints are in {workdir / 'checkpoints'}.")
+    conclude(start, int(state.step), workdir)
     return state
 
 
@@ -352,8 +394,14 @@ def read_flags(argv: Sequence[str]) -> tuple[dict[str, Any], Path, dict[str, Any
         raise ConfigError(
             f"The config file {', '.join(named)} cannot be read; give --config=configs/NAME.py."
         ) from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise flags.Error(str(error).splitlines()[0]) from error
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        flags.IllegalFlagValueError,
+    ) as error:
+        raise flags.Error(say_override(argv, error)) from error
 
 
 def say_refused(error: OSError) -> str:

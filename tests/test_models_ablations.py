@@ -232,7 +232,7 @@ def test_variants_are_applied_from_left_to_right():
     assert (config.data.per_category, config.data.balanced) == (44, False)
     assert config.data.augment.layer == 0
     assert config.cwae.recon_reduction == "sum"
-    assert get_config("cwae", "recon_sum+small").cwae.recon_reduction == "mean"
+    assert get_config("cwae", "small+recon_sum+recon_mean").cwae.recon_reduction == "mean"
     assert get_config("cwae", "paper+random_sampler").data.per_category == 704
 
 

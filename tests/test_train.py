@@ -1,6 +1,8 @@
 """The training loop from its command line: resume, refusals, interruption, and what it leaves."""
 
+import contextlib
 import json
+import math
 import shutil
 import signal
 from pathlib import Path
@@ -9,10 +11,13 @@ import jax
 import numpy as np
 import pytest
 import soundfile
-from tiny import MEL, bursts
+from tiny import MEL, NAMES, bursts, state_maker
 
 from drumjax import train
+from drumjax.categories import CATEGORIES
 from drumjax.lock import hold
+from drumjax.models import batch_size, build_objective, model_config
+from drumjax.models.cwae import encode
 from drumjax.training.checkpoint import Checkpoints
 
 # ml_collections loads a config file in Python's old way.
@@ -103,10 +108,14 @@ def test_steps_changed_something(three, six):
     assert any("decoder" in name for name in moved)
 
 
-def test_finished_run_has_nothing_to_do(again):
+def test_finished_run_has_nothing_to_do(again, capsys):
     before = (again / "metrics.jsonl").read_text()
     assert run(again) == 0
     assert (again / "metrics.jsonl").read_text() == before
+    assert run(again, "--config.train.steps=2") == 0
+    out = capsys.readouterr().out
+    assert out.count("Nothing was left to do: this run has been trained for 3 steps.") == 2
+    assert "Trained for" not in out
 
 
 def test_metrics_of_both_splits(six):
@@ -134,16 +143,55 @@ def test_checkpoint_holds_what_loading_needs(six):
     checkpoints.close()
     assert kept["config"]["categories"] == ["kick", "snare", "clap"]
     assert kept["config"]["cwae"]["latents"] == 4
-    [row] = rows(six, "validation")
-    assert kept["host"]["plateau"]["best"] == pytest.approx(row["loss"], rel=1e-6)
+    assert kept["host"]["plateau"] == {"best": np.inf, "misses": 0, "scale": 1.0}
+
+
+def test_checkpoint_holds_the_plateau(tmp_path):
+    assert run(tmp_path / "x", "--config.train.validate_every=3") == 0
+    with contextlib.closing(Checkpoints(tmp_path / "x", read_only=True)) as checkpoints:
+        kept = checkpoints.config(3)["host"]["plateau"]
+    [row] = rows(tmp_path / "x", "validation")
+    assert kept["best"] == pytest.approx(row["loss"], rel=1e-6)
+
+
+def level(monkeypatch):
+    """Validations that never improve."""
+    monkeypatch.setattr(train, "validate", lambda *_: {"loss": 1.0})
+    monkeypatch.setattr(train, "write_validation", lambda *_: None)
+
+
+@pytest.mark.parametrize("every", [1, 3, 1000])
+def test_plateau_counts_epochs_whenever_it_is_saved(tmp_path, monkeypatch, every):
+    """An epoch is two steps: the first sets the best, two more bring the cut; also in two parts."""
+    level(monkeypatch)
+    options = ["--config.train.plateau_patience=2", "--config.train.validate_every=0"]
+    options.append("--config.train.plateau_factor=0.5")
+    for workdir, parts in ((tmp_path / "whole", [9]), (tmp_path / "parts", [5, 9])):
+        for steps in parts:
+            own = [f"--config.train.steps={steps}", f"--config.train.checkpoint_every={every}"]
+            assert run(workdir, *options, *own) == 0
+        rates = [row["learning_rate"] for row in rows(workdir, "train")]
+        assert rates == pytest.approx([1e-3] * 6 + [5e-4] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("cwae.py:paper", 38), ("mcnn.py:paper", 207), ("frame_wae.py:base", 50)],
+)
+def test_the_papers_configs_validate_once_an_epoch(name, steps):
+    """26,400 sounds in batches of 704 or 128; without a plateau, every 50 steps at most."""
+    argv = ["train", f"--config={CONFIGS.parent / 'configs' / name}", "--workdir=x"]
+    config, _, _ = train.read_flags(argv)
+    epoch = math.ceil(26_400 / batch_size(config, CATEGORIES))
+    assert train.validation_interval(config["train"], epoch) == steps
+    assert train.validation_interval({**config["train"], "validate_every": 7}, epoch) == 7
 
 
 def test_plateau_lowers_the_rate_and_survives_a_restart(tmp_path, monkeypatch):
-    """Validations that never improve: the second one, two epochs on, divides the rate by four."""
-    monkeypatch.setattr(train, "validate", lambda *_: {"loss": 1.0})
-    monkeypatch.setattr(train, "write_validation", lambda *_: None)
+    """Validations that never improve: the second one, two steps on, divides the rate by four."""
+    level(monkeypatch)
     options = ["--config.train.plateau_patience=1", "--config.train.plateau_factor=0.25"]
-    options.append("--config.train.checkpoint_every=2")
+    options += ["--config.train.checkpoint_every=2", "--config.train.validate_every=2"]
     assert run(tmp_path / "x", *options, "--config.train.steps=4") == 0
     assert saved(tmp_path / "x", 2)["['train']['lr_scale']"] == 1.0
     assert saved(tmp_path / "x", 4)["['train']['lr_scale']"] == 0.25
@@ -170,23 +218,30 @@ def test_diverging_run_stops_at_once_and_names_the_term(again, capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("drumjax train: Step 5: ")
     assert "loss" in error.split("is not a finite number")[0]
+    assert "the checkpoint of step 3 is intact. Begin another --workdir" in error
     assert [row["step"] for row in rows(again, "train")] == [1, 2, 3, 4]
     assert not (again / "checkpoints" / "5").exists()
     assert (again / "checkpoints" / "3").is_dir()
     assert all(np.all(np.isfinite(v)) for v in saved(again, 3).values())
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+def press_at(step, monkeypatch):
+    """Press Ctrl-C during a step."""
     check = train.check_finite
 
-    def press(metrics, step):
-        check(metrics, step)
-        if step == 2:
+    def press(metrics, at, *rest):
+        check(metrics, at, *rest)
+        if at == step:
             signal.raise_signal(signal.SIGINT)
 
+    monkeypatch.setattr(train, "check_finite", press)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    check = train.check_finite
     workdir = tmp_path / "run"
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(train, "check_finite", press)
+    press_at(2, monkeypatch)
     assert run(workdir, "--config.train.steps=50") == 130
     assert signal.getsignal(signal.SIGINT) is before
     error = capsys.readouterr().err
@@ -196,6 +251,37 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(train, "check_finite", check)
     assert run(workdir, "--config.train.steps=3") == 0
     assert [row["step"] for row in rows(workdir, "train")] == [1, 2, 3]
+
+
+def test_what_ctrl_c_saves_has_the_gaussians_of_its_weights(again, monkeypatch):
+    """Means by NumPy; all of it as measured anew from the weights that were saved."""
+    press_at(5, monkeypatch)
+    assert run(again, "--config.train.steps=50") == 130
+    config, make = state_maker("cwae")
+    objective = build_objective(config, NAMES)
+    with contextlib.closing(Checkpoints(again, read_only=True)) as checkpoints:
+        assert checkpoints.latest_step() == 5
+        state = checkpoints.restore(5, jax.eval_shape(make, jax.random.key(0)))
+    kept = state.variables["constants"]["latents"]
+    source = SPLITS["train"]
+    codes = encode(model_config(config, NAMES), state.variables, source.audio, source.category)
+    means = [np.mean(np.asarray(codes)[source.category == i], axis=0) for i in range(3)]
+    np.testing.assert_allclose(kept["mean"], means, rtol=1e-4, atol=1e-5)
+    fitted = train.calibrate(objective, state, source, 0).variables["constants"]["latents"]
+    for name, value in fitted.items():
+        np.testing.assert_allclose(kept[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_second_ctrl_c_while_it_measures_ends_the_run_unharmed(again, capsys, monkeypatch):
+    calibrate = train.calibrate
+    press_at(5, monkeypatch)
+    monkeypatch.setattr(train, "calibrate", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert run(again, "--config.train.steps=50") == 130
+    assert "goes on from the last checkpoint" in capsys.readouterr().err
+    assert [f.name for f in (again / "checkpoints").iterdir()] == ["3"]
+    monkeypatch.setattr(train, "calibrate", calibrate)
+    assert run(again, "--config.train.steps=4") == 0
+    assert [row["step"] for row in rows(again, "train")] == [1, 2, 3, 4]
 
 
 def test_ctrl_c_before_the_first_step_does_not_claim_to_have_saved(tmp_path, capsys, monkeypatch):
@@ -321,3 +407,45 @@ def test_refused_config_does_not_claim_the_work_directory(tmp_path, capsys):
     assert run(tmp_path / "x", "--config.cwae.kernel=rbf") == 1
     assert run(tmp_path / "x", "--config.train.steps=0") == 1
     assert run(tmp_path / "x", "--config.train.steps=1") == 0, capsys.readouterr().err
+
+
+DIVERGING = "--config.train.learning_rate=1e30"
+
+
+@pytest.fixture(scope="module")
+def diverged(tmp_path_factory):
+    """A run that ended before it saved anything."""
+    workdir = tmp_path_factory.mktemp("runs") / "diverged"
+    assert run(workdir, DIVERGING, "--config.train.steps=9") == 1
+    return workdir
+
+
+def test_a_run_that_saved_nothing_gives_way_to_another(diverged, tmp_path, capsys):
+    workdir = shutil.copytree(diverged, tmp_path / "x")
+    assert run(workdir, DIVERGING, "--config.train.steps=9") == 1
+    refused(capsys, "nothing was saved yet. Start again with a lower --config.train.learning_rate.")
+    assert json.loads((workdir / "config.json").read_text())["train"]["learning_rate"] == 1e30
+    assert run(workdir, "--config.train.steps=1") == 0, capsys.readouterr().err
+    assert json.loads((workdir / "config.json").read_text())["train"]["learning_rate"] == 1e-3
+    assert [row["step"] for row in rows(workdir, "train")] == [1]
+    assert run(workdir, DIVERGING, "--config.train.steps=2") == 1
+    refused(capsys, "train.learning_rate was 0.001, now 1e+30")
+
+
+def test_a_run_that_saved_nothing_yet_does_not_give_way(diverged, capsys, monkeypatch):
+    """While it is at work, or where no lock tells whether it is."""
+    before = (diverged / "config.json").read_text()
+    with hold(diverged / ".lock", ""):
+        assert run(diverged) == 1
+    refused(capsys, "A run is already using")
+    monkeypatch.setattr(train, "hold", lambda *_: None)
+    assert run(diverged) == 1
+    refused(capsys, "holds a run of another config", "another --workdir")
+    assert (diverged / "config.json").read_text() == before
+
+
+def test_a_run_older_than_the_derived_batch_goes_on(again):
+    config = json.loads((again / "config.json").read_text())
+    config["cwae"]["batch_size"] = 704
+    (again / "config.json").write_text(json.dumps(config))
+    assert run(again, "--config.train.steps=4") == 0

@@ -11,11 +11,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tiny import state_maker
+from tiny import NAMES, state_maker
 from train_process import SPLITS
 
 from drumjax import train
 from drumjax.errors import ConfigError, DataError, TrainingError
+from drumjax.models import build_objective
 from drumjax.training import distributed
 from drumjax.training.checkpoint import Checkpoints
 from drumjax.training.distributed import check_settings, is_cluster, together
@@ -92,6 +93,15 @@ def assert_same_run(ours, theirs, steps):
         assert error <= 1e-4 * norm + 1e-5, jax.tree_util.keystr(path)
 
 
+def assert_calibrated(state):
+    """The latents' Gaussians are those of the weights beside them."""
+    config, _ = state_maker("cwae")
+    fitted = train.calibrate(build_objective(config, NAMES), state, SPLITS["train"], 0)
+    for name, value in fitted.variables["constants"]["latents"].items():
+        kept = state.variables["constants"]["latents"][name]
+        np.testing.assert_allclose(kept, value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def caching(compile_once):
     """Runs compile anew, as each process would; here all but the first find it on disk."""
@@ -115,6 +125,7 @@ def test_two_processes_stop_together_and_one_goes_on_as_if_there_had_been_one(on
     assert "Training on" not in ended[1][1]  # one of them speaks
     assert [row["step"] for row in rows(workdir)] == [1, 2, 3]
     assert Checkpoints(workdir, read_only=True).latest_step() == 3
+    assert_calibrated(restored(workdir, 3))
     assert alone(workdir, "--config.train.steps=5") == 0
     assert_same_run(workdir, one, 5)
 
@@ -190,6 +201,21 @@ def test_what_one_process_cannot_use_stops_both(tmp_path, flag):
     assert [status for status, _, _ in ended] == [1, 1]
     assert all("The processes have different configs" in errors for _, _, errors in ended)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_take_over_from_a_run_that_saved_nothing(tmp_path):
+    """The second needs no work directory to agree."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text('{"model": "cwae", "seed": 5}')
+    flags = [BATCH, "--config.train.parallel=pmap", "--config.train.steps=1"]
+    ended = start(2, tmp_path / "run", *flags, each={1: [f"--workdir={tmp_path / 'other'}"]})
+    assert [status for status, _, _ in ended] == [0, 0], ended
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["seed"] == 0
+    ended = start(2, tmp_path / "run", *flags, "--config.seed=6")
+    assert [status for status, _, _ in ended] == [1, 1], ended
+    assert "seed was 0, now 6" in ended[0][2]
+    assert "Another process cannot go on" in ended[1][2]
 
 
 # Settings

@@ -1,6 +1,8 @@
 """Learning rates, the plateau, one update by hand, sweeps, and what a config may change."""
 
 import os
+import runpy
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ from drumjax.errors import ConfigError
 from drumjax.models.objective import Loss, Objective
 from drumjax.training.config import (
     apply_variant,
+    check_config,
     check_same,
     check_workdir,
     claim_workdir,
@@ -194,11 +197,17 @@ def test_first_of_each_category_are_spread_over_the_set():
 # Configs
 
 
+def from_file(model, variant):
+    """What configs/MODEL.py gives for a variant."""
+    file = Path(__file__).parents[1] / "configs" / f"{model}.py"
+    return runpy.run_path(str(file))["get_config"](variant)
+
+
 def test_variant_sets_its_fields():
-    config = apply_variant(
-        get_config(), "quick", {"quick": {"train.steps": 7, "cwae.hidden": (5,)}}
-    )
-    assert config.train.steps == 7
+    bases = {"quick": {"train.steps": 7, "cwae.hidden": (5,)}}
+    changes = {"twice": lambda config: {"train.steps": 2 * config.train.steps}}
+    config = apply_variant(get_config(), "quick+twice", bases, changes)
+    assert config.train.steps == 14
     assert config.cwae.hidden == (5,)
 
 
@@ -206,7 +215,28 @@ def test_unknown_variant_is_named_with_the_known_ones():
     with pytest.raises(
         ConfigError, match=r"cwae.py has no variant 'tniy'; choose one of tiny, small"
     ):
-        apply_variant(get_config(), "tniy", {"tiny": {}, "small": {}})
+        apply_variant(get_config(), "tniy", {"tiny": {}, "small": {}}, {"vae": {}})
+
+
+@pytest.mark.parametrize(
+    ("model", "variant", "right"),
+    [
+        ("mcnn", "linear", "paper+linear"),
+        ("frame_wae", "latents64", "base+latents64"),
+        ("cwae", "random_sampler+small", "small+random_sampler"),
+        ("cwae", "no_mmd+tiny+no_layering", "tiny+no_mmd+no_layering"),
+        ("cwae", "small+tiny+no_mmd", "small+no_mmd"),
+    ],
+)
+def test_a_chain_begins_with_its_one_base(model, variant, right):
+    """Else it would be silently another experiment, such as batches of 4 in place of 44."""
+    bases = "base, small, tiny" if model == "frame_wae" else "paper, small, tiny"
+    told = f"configs/{model}.py:{variant} does not begin with one base ({bases}) and join changes"
+    with pytest.raises(ConfigError) as caught:
+        from_file(model, variant)
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith(f"; give configs/{model}.py:{right}.")
+    assert from_file(model, right).model == model
 
 
 def test_a_config_reaches_the_work_directory_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -224,6 +254,25 @@ def test_a_config_reaches_the_work_directory_whole_or_not_at_all(tmp_path, monke
     check_workdir(tmp_path / "run", config)
 
 
+def test_validations_may_change_unless_the_rate_follows_them():
+    config = get_config().to_dict()
+    often = {**config, "train": {**config["train"], "validate_every": 2}}
+    with pytest.raises(ConfigError, match=r"train\.validate_every was 1000, now 2"):
+        check_same(often, config, "runs/x")
+    free = [{**c, "train": {**c["train"], "plateau_factor": 1.0}} for c in (often, config)]
+    check_same(*free, "runs/x")
+
+
+@pytest.mark.parametrize("model", ["cwae", "frame_wae"])
+def test_the_batch_that_older_runs_hold_is_not_compared(model):
+    config = get_config(model).to_dict()
+    assert "batch_size" not in config[model]
+    old = {**config, model: {**config[model], "batch_size": 704}}
+    check_same(config, old, "runs/x")
+    with pytest.raises(ConfigError, match=rf"no field '{model}\.batch_size'"):
+        check_config(old)
+
+
 def test_flat_config_is_what_json_gives_back():
     flat = flatten({"a": {"b": (1, 2), "c": {"d": "x"}}, "e": 3.0})
     assert flat == {"a.b": [1, 2], "a.c.d": "x", "e": 3.0}
@@ -231,7 +280,7 @@ def test_flat_config_is_what_json_gives_back():
 
 def test_run_may_go_on_for_longer_but_not_with_another_rate():
     config = get_config().to_dict()
-    longer = {**config, "train": {**config["train"], "steps": 9, "validate_every": 2}}
+    longer = {**config, "train": {**config["train"], "steps": 9, "checkpoint_every": 2}}
     check_same(longer, config, "runs/x")
     check_same(longer, {**config, "categories": ["kick", "snare"]}, "runs/x")  # a checkpoint's
     cosine = [{**c, "train": {**c["train"], "schedule": "cosine"}} for c in (longer, config)]

@@ -33,8 +33,8 @@ def main() -> int:
             rest.append(argument)
     check = train.check_finite
 
-    def look(metrics, step):
-        check(metrics, step)
+    def look(metrics, step, *rest):
+        check(metrics, step, *rest)
         if step == int(own["stop_at"]):
             signal.raise_signal(signal.SIGTERM)
         if step == int(own["die_at"]):

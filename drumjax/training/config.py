@@ -12,8 +12,9 @@ from drumjax.atomic import replace_file
 from drumjax.audio.mel import MelConfig
 from drumjax.audio.names import brief
 from drumjax.errors import ConfigError
-from drumjax.models import MODELS
+from drumjax.models import DERIVED, MODELS
 from drumjax.training.config_values import check_values
+from drumjax.training.whole import has_checkpoints
 
 # Dotted fields and their values, or how they follow from the config so far.
 Variant = Mapping[str, Any] | Callable[[ConfigDict], Mapping[str, Any]]
@@ -25,7 +26,7 @@ _MOST_TOLD = 8  # fields that differ
 FREE = (
     "train.steps",  # with the constant schedule alone: the cosine's rates depend on it
     "train.log_every",
-    "train.validate_every",
+    "train.validate_every",  # without a plateau, which counts validations
     "train.checkpoint_every",
     "train.parallel",
     "train.accumulate",  # with batch norms, which then see less at once, the numbers do change
@@ -37,9 +38,7 @@ FREE = (
 def base_config(model: str) -> ConfigDict:
     """Every field with its default; the model's own stand under `config[model]`."""
     kind, _ = MODELS[model]
-    own = {
-        f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("mel", "categories")
-    }
+    own = {f.name: f.default for f in dataclasses.fields(kind) if f.name not in DERIVED}
     mel = dataclasses.asdict(MelConfig())
     mel["f_max"] = mel["f_max"] or 0.5 * mel["sample_rate"]
     return ConfigDict(
@@ -66,11 +65,11 @@ def base_config(model: str) -> ConfigDict:
                 "schedule": "constant",  # or "cosine": down to zero at the last step
                 "warmup": 0,  # steps
                 "plateau_factor": 0.5,
-                "plateau_patience": 10,  # validations
+                "plateau_patience": 10,  # validations as `validate_every` has them
                 "beta1": 0.9,
                 "log_every": 10,  # steps
-                # Steps; 0 is once an epoch, as the plateau's rule has it, and every 50 steps where
-                # an epoch is shorter.
+                # Steps; 0 is once an epoch, as the plateau's rule has it. Without a plateau (a
+                # factor of 1) it is every 50 steps where an epoch is shorter.
                 "validate_every": 0,
                 "checkpoint_every": 1000,  # steps; validates, saves, writes a picture and sounds
                 "calibrate_sounds": 0,  # sounds a category behind the latent Gaussians; 0 is all
@@ -82,21 +81,47 @@ def base_config(model: str) -> ConfigDict:
     )
 
 
-def apply_variant(config: ConfigDict, variant: str, variants: Mapping[str, Variant]) -> ConfigDict:
-    """Set the dotted fields of a named variant, or of several joined by "+", from left to right.
+def apply_variant(
+    config: ConfigDict,
+    variant: str,
+    bases: Mapping[str, Variant],
+    changes: Mapping[str, Variant],
+) -> ConfigDict:
+    """Set the dotted fields of a base and of changes joined to it by "+", from left to right.
+
+    Args:
+      config: all fields with their defaults.
+      variant: "small", "small+no_mmd".
+      bases: whole experiments by name, one of which comes first; the default is the first of them.
+      changes: what may be joined to them.
 
     Raises:
-      ConfigError: there is no such variant; the known ones are named.
+      ConfigError: there is no such variant, or it is not one base with changes after it.
     """
-    for name in variant.split("+"):
-        if name not in variants:
+    file, names = f"configs/{config.model}.py", variant.split("+")
+    known = {**bases, **changes}
+    for name in names:
+        if name not in known:
             raise ConfigError(
-                f"configs/{config.model}.py has no variant {name!r}; choose one of "
-                f"{', '.join(variants)}, or several of them joined by +."
+                f"{file} has no variant {brief(name)}; choose one of {', '.join(bases)}, to which "
+                f"these may be joined by +: {', '.join(changes)}."
             )
-        fields = variants[name]
+    if [name in bases for name in names] != [True] + [False] * (len(names) - 1):
+        first = next((name for name in names if name in bases), next(iter(bases)))
+        right = "+".join([first, *(name for name in names if name not in bases)])
+        raise ConfigError(
+            f"{file}:{variant} does not begin with one base ({', '.join(bases)}) and join changes "
+            f"to it; give {file}:{right}."
+        )
+    for name in names:
+        fields = known[name]
         config.update_from_flattened_dict(dict(fields(config) if callable(fields) else fields))
     return config
+
+
+def follows_plateau(t: Mapping[str, Any]) -> bool:
+    """Whether the plateau decides the rate of a config's section "train"."""
+    return t["plateau_factor"] != 1
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -114,7 +139,8 @@ def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str
     """Refuse to continue a run with another config.
 
     A field that is younger than the run had its default's value. "categories", which the config in
-    a checkpoint holds besides, are the data set's, and not compared here.
+    a checkpoint holds besides, are the data set's, and not compared here; nor is a model's
+    "batch_size", which older runs hold, and which always followed from the data's section.
 
     Raises:
       ConfigError: names the fields that differ, with both values.
@@ -122,10 +148,13 @@ def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str
     new, old = flatten(config), flatten(saved)
     if isinstance(model := old.get("model"), str) and model in MODELS:
         old = flatten(base_config(model).to_dict()) | old
-    keys = sorted((set(new) | set(old)) - {"categories"})
+    derived = {"categories", *(f"{model}.{field}" for model in MODELS for field in DERIVED)}
+    keys = sorted((set(new) | set(old)) - derived)
     free = set(FREE)
     if new.get("train.schedule") == "cosine":
         free.discard("train.steps")
+    if new.get("train.plateau_factor") != 1:
+        free.discard("train.validate_every")
     differ = [k for k in keys if k not in free and new.get(k) != old.get(k)]
     if differ:
         listed = "; ".join(
@@ -158,15 +187,21 @@ def check_config(config: Mapping[str, Any]) -> None:
     check_values(flatten(config), flatten(base_config(model).to_dict()))
 
 
-def check_workdir(workdir: Path, config: dict[str, Any]) -> None:
+def check_workdir(workdir: Path, config: dict[str, Any], alone: bool = False) -> None:
     """Refuse a config that cannot be used, or a work directory that holds a run of another one.
+
+    Args:
+      workdir: need not exist.
+      config: the experiment's.
+      alone: no other run can be at work there; a config beside which nothing was saved then is
+        that of a run which came to nothing, and may be replaced.
 
     Raises:
       ConfigError: see `check_config` and `check_same`; or what the directory holds is damaged.
     """
     check_config(config)
     file = workdir / "config.json"
-    if not file.exists():
+    if not file.exists() or (alone and not has_checkpoints(workdir)):
         return
     try:
         if file.stat().st_size > _LARGEST:
@@ -182,9 +217,12 @@ def check_workdir(workdir: Path, config: dict[str, Any]) -> None:
 
 
 def claim_workdir(workdir: Path, config: dict[str, Any]) -> None:
-    """Write the config into a fresh work directory; only once everything else accepted it."""
+    """Write the config into a work directory where nothing was saved yet.
+
+    Only once everything else accepted it, and `check_workdir` the place.
+    """
     file = workdir / "config.json"
-    if file.exists():
+    if file.exists() and has_checkpoints(workdir):
         return
     try:
         workdir.mkdir(parents=True, exist_ok=True)

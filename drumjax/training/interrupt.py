@@ -27,7 +27,11 @@ class Interrupt:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-        tqdm.write("Stopping after this step; press Ctrl-C again to stop at once.", file=sys.stderr)
+        tqdm.write(
+            "Stopping after this step, once it is saved, which may take a moment; press Ctrl-C "
+            "again to stop at once.",
+            file=sys.stderr,
+        )
 
     def stops(self) -> bool:
         """Whether any process was asked; every process must call this at the same steps."""

@@ -29,6 +29,11 @@ def is_whole(folder: Path) -> bool:
     return False
 
 
+def has_checkpoints(workdir: Path) -> bool:
+    """Whether a run saved anything there that was not set aside, whole or damaged."""
+    return any(f.name.isdecimal() for f in (workdir / "checkpoints").glob("[0-9]*"))
+
+
 def set_aside(workdir: Path) -> set[int]:
     """Move damaged checkpoints to `workdir/damaged`, where none is lost and none in the way.
 
