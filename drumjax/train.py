@@ -31,7 +31,6 @@ from drumjax.training.config import (
     check_same,
     check_workdir,
     claim_workdir,
-    follows_plateau,
 )
 from drumjax.training.config_files import with_configs
 from drumjax.training.distributed import (
@@ -55,12 +54,13 @@ from drumjax.training.gradients import Memory
 from drumjax.training.interrupt import Interrupt, Stopped
 from drumjax.training.overrides import say_override
 from drumjax.training.parallel import Runner, parallelise, resolve_mode
-from drumjax.training.plateau import Plateau, observe
-from drumjax.training.progress import Progress
+from drumjax.training.plateau import Plateau, follow, validation_interval
+from drumjax.training.progress import Progress, conclude
 from drumjax.training.state import TrainState, adam, create_state
 from drumjax.training.sweep import chunks, first_of_each, sweep
 from drumjax.training.update import learning_rate, make_update
 
+FEW = 32  # sounds a category behind what an interrupt measures: machines that go away do not wait
 NEEDED = "both --config=configs/NAME.py[:variant] and --workdir=DIR are needed"
 USAGE = """usage: python -m drumjax.train --config=configs/NAME.py[:variant] --workdir=DIR
 
@@ -181,13 +181,11 @@ def check_finite(metrics: dict[str, float], step: int, kept: int = 0) -> None:
     """
     bad = [name for name, value in metrics.items() if not np.isfinite(value)]
     if bad:
-        after = "nothing was saved yet. Start again"
-        if kept:
-            after = f"the checkpoint of step {kept} is intact. Begin another --workdir"
+        after = f"the checkpoint of step {kept} is intact" if kept else "nothing was saved yet"
         raise agreed(
             TrainingError(
-                f"Step {step}: {', '.join(bad)} is not a finite number. Training stopped; {after} "
-                "with a lower --config.train.learning_rate."
+                f"Step {step}: {', '.join(bad)} is not a finite number. Training stopped; {after}. "
+                "Begin another --workdir with a lower --config.train.learning_rate."
             )
         )
 
@@ -211,22 +209,6 @@ def calibrate(objective: Objective, state: TrainState, source: Source, count: in
     pairs = ((a[:n], c[:n]) for a, c, n in chunks(source, 64, first_of_each(source, count)))
     constants = agree(objective.calibrate(to_local(state.variables), pairs))
     return state._replace(variables={**state.variables, "constants": constants})
-
-
-def validation_interval(t: dict[str, Any], steps_per_epoch: int) -> int:
-    """Steps between validations: as `train.validate_every` says, or an epoch's.
-
-    Without a plateau, which counts epochs, none is shorter than 50 steps.
-    """
-    return t["validate_every"] or max(steps_per_epoch, 1 if follows_plateau(t) else 50)
-
-
-def follow(
-    plateau: Plateau, state: TrainState, loss: float, t: dict[str, Any]
-) -> tuple[Plateau, TrainState]:
-    """Let the plateau's rule count one validation, and set the rate that follows from it."""
-    plateau = observe(plateau, loss, factor=t["plateau_factor"], patience=t["plateau_patience"])
-    return plateau, state._replace(lr_scale=jax.numpy.float32(plateau.scale))
 
 
 def check_schedule(t: dict[str, Any]) -> None:
@@ -295,15 +277,6 @@ def open_workdir(workdir: Path, config: dict[str, Any]) -> Iterator[Any]:
             raise
 
 
-def conclude(start: int, step: int, workdir: Path) -> None:
-    """Say what a run from one step to another did, and where it lies."""
-    if is_first():
-        done = f"Trained for {step} steps."
-        if step == start:
-            done = f"Nothing was left to do: this run has been trained for {step} steps."
-        print(f"{done} The checkpoints are in {workdir / 'checkpoints'}.")
-
-
 def train(config: dict[str, Any], workdir: Path) -> TrainState:
     """Run an experiment, or go on with the one that `workdir` holds; returns the last state."""
     check_run(config, workdir)
@@ -324,8 +297,8 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
         on_first(claim_workdir, workdir, config)
         start, every = int(state.step), validation_interval(t, sampler.steps_per_epoch)
 
-        def save(state: TrainState, loss: float) -> TrainState:
-            state = calibrate(objective, state, source, t["calibrate_sounds"])
+        def save(state: TrainState, loss: float, count: int) -> TrainState:
+            state = calibrate(objective, state, source, count)
             beside = {"data": data, "plateau": plateau._asdict()}
             on_first(lambda: checkpoints.save(to_local(state), told, beside, loss))
             return state
@@ -352,12 +325,13 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
                     if step % every == 0:  # so that no other validation changes the rate
                         plateau, state = follow(plateau, state, values["loss"], t)
                     if keep:
-                        state = save(state, values["loss"])
+                        state = save(state, values["loss"], t["calibrate_sounds"])
                         own = to_local(state.variables)
                         on_first(write_validation, reconstruct, own, held_out, mel, workdir, step)
                 if interrupt.stops():
                     if not keep:
-                        save(state, float("inf"))  # not validated, so never the best
+                        few = min(t["calibrate_sounds"] or FEW, FEW)
+                        save(state, float("inf"), few)  # not validated, so never the best
                     on_first(lambda: checkpoints.wait())
                     raise Stopped
                 began = time.perf_counter()

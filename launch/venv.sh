@@ -29,7 +29,7 @@ run() {
 }
 
 # for_devices COUNT CONFIG WORKDIR: the flag that lets so many devices share each batch: the config's
-# data.per_category, rounded up (a line says so), or that of the run that was begun. Nothing where the
+# data.per_category, rounded up (a line says so), or that of the run that saved something. Nothing where the
 # config cannot be read; the training says why.
 for_devices() {
   JAX_PLATFORMS=cpu "$venv_python" - "$@" <<'PYTHON'
@@ -37,7 +37,7 @@ import json, pathlib, runpy, sys
 count, (path, _, variant) = int(sys.argv[1]), sys.argv[2].partition(":")
 begun = pathlib.Path(sys.argv[3], "config.json")
 try:
-    if begun.is_file():
+    if begun.is_file() and any(begun.parent.glob("checkpoints/[0-9]*")):
         size = json.loads(begun.read_text())["data"]["per_category"]
     else:
         own = runpy.run_path(path)["get_config"](*filter(None, [variant])).data.per_category

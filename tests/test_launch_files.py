@@ -154,6 +154,9 @@ def test_a_batch_that_was_given_or_begun_stays(checkout):
     (checkout / "begun").mkdir()
     (checkout / "begun/config.json").write_text('{"data": {"per_category": 4}}')
     start(checkout, "gpu.sh", data="kits", workdir="begun")
+    assert given_words(checkout, "config.data.per_category") == ["8"]  # it saved nothing
+    (checkout / "begun/checkpoints/3").mkdir(parents=True)
+    start(checkout, "gpu.sh", data="kits", workdir="begun")
     assert given_words(checkout, "config.data.per_category") == ["4"]
 
 

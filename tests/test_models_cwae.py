@@ -491,6 +491,10 @@ def test_values_that_no_network_has_are_refused(field, value, named):
     assert str(caught.value).endswith(".")
 
 
+def test_one_deviation_for_all_needs_no_floor():
+    dataclasses.replace(CWAE, scaling="global", std_floor=0.0)
+
+
 def test_config_becomes_a_frozen_dataclass():
     config = get_config("cwae").to_dict()
     made = model_config(config, list(NAMES))

@@ -19,6 +19,7 @@ from drumjax.lock import hold
 from drumjax.models import batch_size, build_objective, model_config
 from drumjax.models.cwae import encode
 from drumjax.training.checkpoint import Checkpoints
+from drumjax.training.plateau import validation_interval
 
 # ml_collections loads a config file in Python's old way.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -183,8 +184,8 @@ def test_the_papers_configs_validate_once_an_epoch(name, steps):
     argv = ["train", f"--config={CONFIGS.parent / 'configs' / name}", "--workdir=x"]
     config, _, _ = train.read_flags(argv)
     epoch = math.ceil(26_400 / batch_size(config, CATEGORIES))
-    assert train.validation_interval(config["train"], epoch) == steps
-    assert train.validation_interval({**config["train"], "validate_every": 7}, epoch) == 7
+    assert validation_interval(config["train"], epoch) == steps
+    assert validation_interval({**config["train"], "validate_every": 7}, epoch) == 7
 
 
 def test_plateau_lowers_the_rate_and_survives_a_restart(tmp_path, monkeypatch):
@@ -270,6 +271,30 @@ def test_what_ctrl_c_saves_has_the_gaussians_of_its_weights(again, monkeypatch):
     fitted = train.calibrate(objective, state, source, 0).variables["constants"]["latents"]
     for name, value in fitted.items():
         np.testing.assert_allclose(kept[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_ctrl_c_measures_few_sounds(tmp_path, monkeypatch):
+    counts, calibrate = [], train.calibrate
+    monkeypatch.setattr(train, "calibrate", lambda *of: counts.append(of[-1]) or calibrate(*of))
+    press_at(2, monkeypatch)
+    assert run(tmp_path / "a", "--config.train.steps=9") == 130
+    assert run(tmp_path / "b", "--config.train.steps=9", "--config.train.calibrate_sounds=5") == 130
+    assert counts == [32, 5]
+
+
+def test_ctrl_c_where_the_step_is_saved_measures_nothing_anew(tmp_path, monkeypatch):
+    counts, calibrate = [], train.calibrate
+
+    def press(*of):
+        signal.raise_signal(signal.SIGINT)
+        counts.append(of[-1])
+        return calibrate(*of)
+
+    monkeypatch.setattr(train, "calibrate", press)
+    options = ["--config.train.steps=9", "--config.train.checkpoint_every=2"]
+    assert run(tmp_path / "x", *options) == 130
+    assert counts == [0]
+    assert [f.name for f in (tmp_path / "x/checkpoints").iterdir()] == ["2"]
 
 
 def test_second_ctrl_c_while_it_measures_ends_the_run_unharmed(again, capsys, monkeypatch):
@@ -420,10 +445,23 @@ def diverged(tmp_path_factory):
     return workdir
 
 
+def test_a_number_that_is_none_is_told_with_the_newest_checkpoint(tmp_path, capsys, monkeypatch):
+    check = train.check_finite
+    at = 3
+
+    def diverge(metrics, step, kept=0):
+        check({**metrics, "loss": np.nan if step == at else 1.0}, step, kept)
+
+    monkeypatch.setattr(train, "check_finite", diverge)
+    options = ["--config.train.checkpoint_every=2", "--config.train.steps=9"]
+    assert run(tmp_path / "x", *options) == 1
+    refused(capsys, "the checkpoint of step 2 is intact. Begin another --workdir with a lower ")
+
+
 def test_a_run_that_saved_nothing_gives_way_to_another(diverged, tmp_path, capsys):
     workdir = shutil.copytree(diverged, tmp_path / "x")
     assert run(workdir, DIVERGING, "--config.train.steps=9") == 1
-    refused(capsys, "nothing was saved yet. Start again with a lower --config.train.learning_rate.")
+    refused(capsys, "nothing was saved yet. Begin another --workdir with a lower ")
     assert json.loads((workdir / "config.json").read_text())["train"]["learning_rate"] == 1e30
     assert run(workdir, "--config.train.steps=1") == 0, capsys.readouterr().err
     assert json.loads((workdir / "config.json").read_text())["train"]["learning_rate"] == 1e-3

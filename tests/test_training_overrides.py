@@ -49,6 +49,11 @@ def test_a_wrong_override_is_one_sentence(option, said):
     assert str(caught.value) == said
 
 
+def test_of_a_field_that_is_given_more_than_once_the_wrong_value_is_named():
+    with pytest.raises(flags.Error, match=r"train\.steps is 'q'; give a value like 1600"):
+        read(*(f"--config.train.steps={value}" for value in (7, "q", 9)))
+
+
 def test_a_field_without_a_near_one_names_its_neighbours():
     with pytest.raises(flags.Error, match=r"no field train\.zzz; those of train are .*, steps, "):
         read("--config.train.zzz=3")

@@ -259,6 +259,7 @@ def test_validations_may_change_unless_the_rate_follows_them():
     often = {**config, "train": {**config["train"], "validate_every": 2}}
     with pytest.raises(ConfigError, match=r"train\.validate_every was 1000, now 2"):
         check_same(often, config, "runs/x")
+    check_same(often, config, "runs/x", newest=False)  # of what the run began with
     free = [{**c, "train": {**c["train"], "plateau_factor": 1.0}} for c in (often, config)]
     check_same(*free, "runs/x")
 

@@ -93,7 +93,7 @@ class CwaeConfig:
         check_choices(self, scaling=SCALINGS, compute_dtype=NUMBERS)
         check_sizes(self, "channels", "hidden", "latents")
         check_log_floor(self.log_floor)
-        if not self.std_floor > 0.0:
+        if self.scaling == "element" and not self.std_floor > 0.0:
             raise ConfigError(
                 f"std_floor must lie above 0, not at {self.std_floor}: it divides what never "
                 "changes."

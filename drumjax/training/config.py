@@ -135,8 +135,17 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str) -> None:
+def check_same(
+    config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str, newest: bool = True
+) -> None:
     """Refuse to continue a run with another config.
+
+    Args:
+      config: the experiment's.
+      saved: the run's.
+      workdir: where that lies, for the message.
+      newest: whether it is of the newest checkpoint. A plateau's validate_every may not change from
+        there on; what a run began with may be older than this rule.
 
     A field that is younger than the run had its default's value. "categories", which the config in
     a checkpoint holds besides, are the data set's, and not compared here; nor is a model's
@@ -153,7 +162,7 @@ def check_same(config: Mapping[str, Any], saved: Mapping[str, Any], workdir: str
     free = set(FREE)
     if new.get("train.schedule") == "cosine":
         free.discard("train.steps")
-    if new.get("train.plateau_factor") != 1:
+    if newest and new.get("train.plateau_factor") != 1:
         free.discard("train.validate_every")
     differ = [k for k in keys if k not in free and new.get(k) != old.get(k)]
     if differ:
@@ -209,7 +218,7 @@ def check_workdir(workdir: Path, config: dict[str, Any], alone: bool = False) ->
         saved = json.loads(file.read_text())
         if not isinstance(saved, dict):
             raise ValueError("no table")
-        check_same(config, saved, str(workdir))
+        check_same(config, saved, str(workdir), newest=False)
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{file} cannot be read; delete it if the run is to go on with this config."

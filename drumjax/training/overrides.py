@@ -1,8 +1,9 @@
 """What is wrong with a command line's `--config.a.b=value`, in one sentence."""
 
 import difflib
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -27,10 +28,9 @@ def say_override(argv: Sequence[str], error: Exception) -> str:
     for match in filter(None, map(_OVERRIDE.fullmatch, argv if config else ())):
         if wrong := _say_field(match[1], config):
             return wrong
-    if config and (match := re.match(r"flag --config\.([\w.]+)=(.*): ", str(error), re.DOTALL)):
-        name, value = match[1], _value_of(argv, match[1])
-        like = flatten(config).get(name)
-        return f"{name} is {brief(value)}; give a value like {like!r}."
+    for name, value in _given(argv) if config else ():
+        if str(error).startswith(f"flag --config.{name}={value}: "):
+            return f"{name} is {brief(value)}; give a value like {flatten(config).get(name)!r}."
     return str(error).splitlines()[0]
 
 
@@ -73,11 +73,8 @@ def _say_field(name: str, config: Mapping[str, Any]) -> str:
     return f"{said}; its sections are {', '.join(k for k in config if k not in known)}."
 
 
-def _value_of(argv: Sequence[str], name: str) -> str:
-    """What the command line gives a field, the last time that it names it."""
-    given = ""
-    for i, word in enumerate(argv):
-        match = _OVERRIDE.fullmatch(word)
-        if match and match[1] == name:
-            given = match[2] if match[2] is not None else "".join(argv[i + 1 : i + 2])
-    return given
+def _given(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What the command line gives: a field's name and its value, which may be the next word."""
+    for word, following in itertools.zip_longest(argv, argv[1:], fillvalue=""):
+        if match := _OVERRIDE.fullmatch(word):
+            yield match[1], following if match[2] is None else match[2]

@@ -49,3 +49,12 @@ def describe(step: int, values: dict[str, float]) -> str:
     """One line about a validation."""
     listed = "  ".join(f"{k} {v:.4g}" for k, v in values.items() if "/" not in k)
     return f"step {step}  validation: {listed}"
+
+
+def conclude(start: int, step: int, workdir: Path) -> None:
+    """Say what a run from one step to another did, and where it lies."""
+    if is_first():
+        done = f"Trained for {step} steps."
+        if step == start:
+            done = f"Nothing was left to do: this run has been trained for {step} steps."
+        print(f"{done} The checkpoints are in {workdir / 'checkpoints'}.")
