@@ -86,3 +86,13 @@ def wav():
     file = io.BytesIO()
     soundfile.write(file, burst(), 22050, "PCM_16", format="WAV")
     return file.getvalue()
+
+
+def downloaded(page, name):
+    """The bytes of a file, when it has come whole."""
+    path = page.downloads / name
+    end = time.monotonic() + 15
+    while not path.is_file():
+        assert time.monotonic() < end, list(page.downloads.iterdir())
+        time.sleep(0.02)
+    return path.read_bytes()

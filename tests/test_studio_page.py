@@ -15,6 +15,7 @@ from studio_page import (
     STATUS,
     asked,
     changed,
+    downloaded,
     drop,
     expected,
     focus,
@@ -22,17 +23,6 @@ from studio_page import (
     shows,
     wav,
 )
-
-
-def downloaded(page, name):
-    """The bytes of a file, when it has come whole."""
-    path = page.downloads / name
-    end = time.monotonic() + 15
-    while not path.is_file():
-        assert time.monotonic() < end, list(page.downloads.iterdir())
-        time.sleep(0.02)
-    return path.read_bytes()
-
 
 # What changes the sound
 

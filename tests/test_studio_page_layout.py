@@ -3,9 +3,7 @@
 import time
 
 import pytest
-from test_studio_page import STATUS, downloaded, drop, focus, wav
-
-from drumjax.benchmarks import chromium
+from studio_page import STATUS, downloaded, drop, focus, wav
 
 LONG = "SNARE Deep Vintage 909 Layer 01.wav"
 SIZES = [(1280, 800), (1024, 640), (390, 844), (320, 640)]
@@ -22,30 +20,6 @@ ASTRAY = """[...document.querySelectorAll('.panel, .bar')].flatMap((panel) => {
             || (e.matches('select, h2, .cell') && box.width < 15))
         .map(([e, box]) => [e.tagName, e.id, e.className, box.left, box.right, box.width]);
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser(studio_server, tmp_path_factory):
-    if chromium.found() is None:
-        pytest.skip("there is no Chromium")
-    with chromium.chromium() as page:
-        page.downloads = tmp_path_factory.mktemp("downloads")
-        page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(page.downloads))
-        page.address = f"http://{studio_server.host}/"
-        yield page
-
-
-@pytest.fixture
-def page(browser, studio):
-    """A fresh session in a wide window; at the end, nothing was logged."""
-    browser.size(1280, 800)
-    for _ in range(2):
-        browser.open(browser.address)
-        browser.run("drumjax.ready.then(() => localStorage.clear())")
-    browser.errors.clear()
-    yield browser
-    browser.run("0")
-    assert browser.errors == []
 
 
 def resize(page, width, height):
@@ -189,7 +163,7 @@ def test_a_button_that_has_ended_looks_so_and_keeps_its_focus(page):
 def test_without_javascript_the_page_says_so(page):
     page.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        page.open(page.address)
+        page.open(page.run("location.href"))
         text = page.run("document.querySelector('noscript').textContent")
         height = page.run("document.querySelector('noscript p').offsetHeight")
     finally:

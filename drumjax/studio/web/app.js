@@ -58,6 +58,7 @@ async function start() {
     now: () => output.time,
     beat: () => shownBeat(store),
     hit: (...hit) => trigger.hit(...hit),
+    cancel: () => output.cancel(),
     show: (step) => grid.now(step),
   });
   const parts = { store, status, editor, monitor, trigger, pads, grid, sequencer, output, picture };

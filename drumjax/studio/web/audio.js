@@ -80,7 +80,7 @@ export class Output {
       const same = voice.group === group;
       if (same && voice.start === start) this.#drop(voice); // as while the clock stands still
       const cut = same || CHOKES[category]?.includes(voice.category);
-      if (cut && voice.start < start) this.#end(voice, start);
+      if (cut && voice.start < start && !voice.ends) this.#end(voice, start);
     }
     const voice = { source, gain, group, category, start };
     this.#voices.add(voice);
@@ -88,9 +88,9 @@ export class Output {
     source.start(start);
   }
 
-  /** Silence what rings and what is yet to come. */
-  stop() {
-    for (const voice of this.#voices) this.#end(voice, this.time);
+  /** Take back what is yet to come. */
+  cancel() {
+    for (const voice of this.#voices) if (voice.start > this.time) this.#drop(voice);
   }
 
   /** Make it as if a voice had never been. */
@@ -101,7 +101,7 @@ export class Output {
 
   #end(voice, when) {
     const { source, gain } = voice;
-    this.#voices.delete(voice);
+    voice.ends = true;
     gain.gain.setValueAtTime(gain.gain.value, when);
     gain.gain.linearRampToValueAtTime(0, when + FADE);
     source.stop(when + FADE);

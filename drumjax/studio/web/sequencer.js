@@ -21,7 +21,8 @@ export class Sequencer {
   /**
    * @param {{now: () => number, beat: () => object,
    *   hit: (row: number, take: number, when: number, velocity: number) => void,
-   *   show: (step: number) => void}} how now: the audio clock in seconds; show: -1 at the end
+   *   cancel: () => void, show: (step: number) => void}} how now: the audio clock in seconds;
+   *   cancel: take back what is yet to sound; show: -1 at the end
    */
   constructor(how) {
     this.how = how;
@@ -41,11 +42,12 @@ export class Sequencer {
     this.#follow();
   }
 
-  /** Schedule nothing more. */
+  /** Schedule nothing more, and take back what was scheduled. */
   stop() {
     clearInterval(this.#timer);
     this.#timer = 0;
     this.#queue = [];
+    this.how.cancel();
     this.how.show(-1);
   }
 

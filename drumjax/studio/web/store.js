@@ -31,7 +31,10 @@ export class Store {
     return this.work.pads[this.work.selected];
   }
 
-  /** @param {(quiet: boolean) => void} listener told of changes; quiet: of another page's */
+  /**
+   * @param {(how: {moving: boolean, quiet: boolean}) => void} listener told of changes; moving: one
+   *   of many in a drag; quiet: of another page
+   */
   subscribe(listener) {
     this.#listeners.push(listener);
   }
@@ -44,11 +47,10 @@ export class Store {
   edit(change, kind = "") {
     const now = performance.now();
     const merged = kind && kind === this.#last.kind && now - this.#last.at < MERGE;
-    if (!merged) this.#past.push(this.work);
-    if (this.#past.length > MOST) this.#past.shift();
-    this.#last = { kind, at: now };
+    if (!merged) this.#remember();
     this.#future = [];
-    this.#set({ ...this.session, work: { ...this.work, ...change } });
+    this.#last = { kind, at: now };
+    this.#set({ ...this.session, work: { ...this.work, ...change } }, kind !== "");
   }
 
   /**
@@ -103,36 +105,52 @@ export class Store {
     this.#set({ ...this.session, work: { ...work, selected: this.#concerned(work) } });
   }
 
-  /** The pad that a step of undo changes, if it is one and is shown; or else the selected one. */
+  /**
+   * The pad that a step of undo changes, if it is one and is shown, and no hand holds another; or
+   * else the selected one.
+   */
   #concerned({ pads }) {
+    if (this.held) return this.work.selected;
     const changed = [...pads.keys()].filter((index) => pads[index] !== this.work.pads[index]);
     const shown = this.settings.eight ? pads.length / 2 : pads.length;
     return changed.length === 1 && changed[0] < shown ? changed[0] : this.work.selected;
   }
 
-  #set(session) {
-    this.#tell(session, false);
+  #set(session, moving = false) {
+    this.#tell(session, { moving, quiet: false });
     clearTimeout(this.#saving);
     this.#saving = setTimeout(() => this.save(), 300);
   }
 
-  #tell(session, quiet) {
+  #tell(session, how) {
     this.session = session;
-    for (const listener of this.#listeners) listener(quiet);
+    for (const listener of this.#listeners) listener(how);
   }
 
   /**
    * Another page of this browser has kept its session: this one shows it, too, rather than write
-   * its own over it.
+   * its own over it. The selection is each page's own.
    * @param {StorageEvent} event
    */
   adopt({ key, newValue }) {
     if (key !== keyOf(this.session) || !newValue) return;
     clearTimeout(this.#saving);
     this.#saving = 0;
+    const { work, ...rest } = JSON.parse(newValue);
+    const pads = work.pads.map((pad, index) => kept(this.work.pads[index], pad));
+    const beat = kept(this.work.beat, work.beat);
+    const isNew = beat !== this.work.beat || pads.some((pad, i) => pad !== this.work.pads[i]);
+    if (isNew) this.#remember();
+    const ours = isNew ? { ...this.work, pads, beat } : this.work;
+    this.#tell({ ...rest, work: ours }, { moving: false, quiet: true });
+  }
+
+  /** The work as it stands becomes a step of undo. */
+  #remember() {
     this.#past.push(this.work);
+    if (this.#past.length > MOST) this.#past.shift();
     this.#future = [];
-    this.#tell(JSON.parse(newValue), true);
+    this.#last = { kind: "", at: 0 };
   }
 
   /** Keep the session in the browser now, if it has changed. */
@@ -168,6 +186,11 @@ export function restored(fresh, attributes) {
   } catch {
     return fresh;
   }
+}
+
+/** The old value where the new one says the same, so that what is the same is known by being it. */
+function kept(old, value) {
+  return JSON.stringify(old) === JSON.stringify(value) ? old : value;
 }
 
 /** Whether a kept session has the form that this page writes. */

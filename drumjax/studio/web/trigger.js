@@ -9,7 +9,8 @@ const LATE = 1000; // milliseconds after which a hit is not played any more
 export class Trigger {
   /** Told the index of each pad that is played by hand. */
   onPlay = () => {};
-  #takes = {}; // of each pad, how many files it was given
+  #given = 0; // files so far
+  #landed = []; // of each pad, the number of the file that it got
 
   /**
    * @param {{store: object, sounds: object, bank: object, output: object, status: object}} parts
@@ -63,24 +64,25 @@ export class Trigger {
   async takeAll(files, index) {
     const { work, settings } = this.store;
     const room = work.pads.length / (settings.eight ? 2 : 1) - index;
-    for (const [i, file] of files.slice(0, room).entries()) await this.#take(file, index + i);
+    const wrong = [];
+    for (const [i, file] of files.slice(0, room).entries()) {
+      await this.#take(file, index + i).catch((error) => wrong.push(error.message));
+    }
     const left = files.length - room;
-    if (left > 0) this.status.error(new Error(`The last ${left} of the files found no pad.`));
+    if (left > 0) wrong.push(`The last ${left} of the files found no pad.`);
+    if (wrong.length) this.status.error(new Error(wrong.join(" ")));
   }
 
   async #take(file, index) {
     this.status.tell(`Listening to ${file.name} …`);
-    const number = (this.#takes[index] = 1 + (this.#takes[index] ?? 0));
-    try {
-      const source = await encode(file);
-      if (number !== this.#takes[index]) return; // a newer one came to this pad meanwhile
-      this.store.select(index);
-      this.store.editPad(sourced(this.store.work.pads[index], source, file.name), "", index);
-      const cut = source.cut ? "; its end was cut off" : "";
-      const kind = source.category.replaceAll("_", " ");
-      this.status.tell(`${file.name} is on pad ${index + 1} as a ${kind} (${source.how})${cut}.`);
-    } catch (error) {
-      this.status.error(error);
-    }
+    const number = ++this.#given;
+    const source = await encode(file);
+    if (number < (this.#landed[index] ?? 0)) return; // a newer one is there
+    this.#landed[index] = number;
+    this.store.select(index);
+    this.store.editPad(sourced(this.store.work.pads[index], source, file.name), "", index);
+    const cut = source.cut ? "; its end was cut off" : "";
+    const kind = source.category.replaceAll("_", " ");
+    this.status.tell(`${file.name} is on pad ${index + 1} as a ${kind} (${source.how})${cut}.`);
   }
 }

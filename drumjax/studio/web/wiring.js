@@ -24,10 +24,11 @@ export function wire(parts) {
   const show = () => showAll(parts, sliders);
   const soon = framed(show);
   const { store, monitor, bank, picture } = parts;
-  store.subscribe((quiet) => {
+  store.subscribe(({ moving, quiet }) => {
     monitor.follow(quiet);
     bank.follow();
-    soon(); // the sound waits for no frame
+    if (moving) soon(); // the sound waits for no frame
+    else show(); // nor may a control show another pad's value when it is touched next
   });
   onSystemTheme(() => {
     show();
@@ -49,16 +50,15 @@ function holdWhileDragged(store) {
   const down = new Set();
   const held = () => (store.held = down.size > 0);
   const moved = ":is(.control, .picture) input[type=range], .xypad, .handle";
-  addEventListener(
-    "pointerdown",
-    ({ target, pointerId }) => {
-      if (target.closest?.(moved)) held(down.add(pointerId));
-    },
-    true,
-  );
+  const onDown = ({ target, button, pointerId }) => {
+    const holds = button === 0 && target.closest?.(moved);
+    held(holds ? down.add(pointerId) : down.delete(pointerId));
+  };
+  addEventListener("pointerdown", onDown, true);
   for (const kind of ["pointerup", "pointercancel"]) {
     addEventListener(kind, ({ pointerId }) => held(down.delete(pointerId)), true);
   }
+  addEventListener("blur", () => held(down.clear()));
 }
 
 function showAll({ store, editor, pads, grid, picture, output }, sliders) {
