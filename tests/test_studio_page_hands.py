@@ -352,8 +352,11 @@ def test_the_picture_is_of_the_selected_pad(page):
     snare = page.run(wave)
     page.key("1")
     changed(page, lambda: page.click("#shape-gain", 0.4))  # its picture takes a second request
-    page.run("delay = 200")
+    page.run("new Promise((resolve) => setTimeout(resolve, 500))")
+    renders = page.run("drumjax.renders")
+    page.run("delay = 250")
     page.key("n")
+    page.until(f"drumjax.renders > {renders}")  # the sound; the picture is yet to come
     page.key("2")
     page.run("new Promise((resolve) => setTimeout(resolve, 1000))")
     assert page.run(wave) == snare
