@@ -37,7 +37,7 @@ import json, pathlib, runpy, sys
 count, (path, _, variant) = int(sys.argv[1]), sys.argv[2].partition(":")
 begun = pathlib.Path(sys.argv[3], "config.json")
 try:
-    if begun.is_file() and any(begun.parent.glob("checkpoints/[0-9]*")):
+    if begun.is_file() and any(f.name.isdecimal() for f in begun.parent.glob("checkpoints/*")):
         size = json.loads(begun.read_text())["data"]["per_category"]
     else:
         own = runpy.run_path(path)["get_config"](*filter(None, [variant])).data.per_category

@@ -19,6 +19,7 @@ STATUS = "document.querySelector('#status .text').textContent"
 
 # Every start and stop of a voice, with its samples and its time.
 SPY = """(() => {
+    if (window.calls) return calls.splice(0);
     window.calls = [];
     for (const name of ['start', 'stop']) {
         const real = AudioBufferSourceNode.prototype[name];

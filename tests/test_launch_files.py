@@ -153,9 +153,10 @@ def test_a_batch_that_was_given_or_begun_stays(checkout):
     assert given_words(checkout, "config.data.per_category") == ["8", "24"]  # the last one counts
     (checkout / "begun").mkdir()
     (checkout / "begun/config.json").write_text('{"data": {"per_category": 4}}')
+    (checkout / "begun/checkpoints/2.orbax-checkpoint-tmp").mkdir(parents=True)
     start(checkout, "gpu.sh", data="kits", workdir="begun")
-    assert given_words(checkout, "config.data.per_category") == ["8"]  # it saved nothing
-    (checkout / "begun/checkpoints/3").mkdir(parents=True)
+    assert given_words(checkout, "config.data.per_category") == ["8"]  # it saved nothing whole
+    (checkout / "begun/checkpoints/3").mkdir()
     start(checkout, "gpu.sh", data="kits", workdir="begun")
     assert given_words(checkout, "config.data.per_category") == ["4"]
 

@@ -426,9 +426,13 @@ def test_undo_knows_what_other_tabs_changed_and_what_they_did_not(page):
         }
         let steps = 0;
         for (; store.canUndo; steps++) store.undo();
-        return [...same, steps, store.work.selected];
+        const last = store.work.selected;
+        store.select(12);
+        other.set({ eight: true });
+        tell();
+        return [...same, steps, last, store.work.selected];
     })()""")
-    assert steps == [False, True, 0, 0.1, 200, 4]
+    assert steps == [False, True, 0, 0.1, 200, 4, 0]
 
 
 def test_the_page_starts_over_when_the_server_has_come_back_as_another(page):

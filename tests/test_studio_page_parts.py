@@ -85,6 +85,26 @@ def test_a_closed_hat_chokes_open_ones_and_a_pad_itself(page):
     np.testing.assert_allclose([when for _, when in stops], [2.008, 3.008], atol=1e-6)
 
 
+def test_what_is_taken_back_ends_nothing(page):
+    page.run(SPY)
+    calls = page.run("""(async () => {
+        const { Output } = await import('./audio.js');
+        const output = new Output(22050);
+        const context = output.wake();
+        while (context.currentTime === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+        const sound = output.buffer(new Float32Array(44100), 22050);
+        const how = { category: 'kick', group: 'pad 1' };
+        output.play(sound, how);
+        const began = calls.at(-1)[2];
+        output.play(sound, { ...how, when: began + 1 });
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        output.cancel();
+        return calls.map(([name, , when]) => [name, when - began]);
+    })()""")
+    assert [name for name, _ in calls] == ["start", "stop", "start", "stop"]
+    np.testing.assert_allclose([when for _, when in calls], [0, 1.008, 1, 2], atol=1e-6)
+
+
 def test_of_a_channel_the_newest_request_wins_and_what_flew_is_sent_again(page, studio):
     lengths, links = page.run("""(async () => {
         const { SocketRenderer } = await import('./renderer.js');

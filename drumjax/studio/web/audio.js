@@ -88,9 +88,19 @@ export class Output {
     source.start(start);
   }
 
-  /** Take back what is yet to come. */
+  /** Take back what is yet to come, and the ends that it would have made of what sounds. */
   cancel() {
-    for (const voice of this.#voices) if (voice.start > this.time) this.#drop(voice);
+    const now = this.time;
+    for (const voice of this.#voices) {
+      if (voice.start > now) this.#drop(voice);
+      else if (voice.ends > now) this.#goOn(voice, now);
+    }
+  }
+
+  #goOn(voice, now) {
+    voice.ends = 0;
+    voice.gain.gain.cancelScheduledValues(now);
+    voice.source.stop(voice.start + voice.source.buffer.duration);
   }
 
   /** Make it as if a voice had never been. */
@@ -101,7 +111,7 @@ export class Output {
 
   #end(voice, when) {
     const { source, gain } = voice;
-    voice.ends = true;
+    voice.ends = when;
     gain.gain.setValueAtTime(gain.gain.value, when);
     gain.gain.linearRampToValueAtTime(0, when + FADE);
     source.stop(when + FADE);

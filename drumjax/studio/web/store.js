@@ -76,9 +76,12 @@ export class Store {
     this.#set({ ...this.session, work: { ...this.work, selected: index } });
   }
 
-  /** @param {object} change fields of the settings, which undo leaves alone */
-  set(change) {
-    this.#set({ ...this.session, settings: { ...this.settings, ...change } });
+  /**
+   * @param {object} change fields of the settings, which undo leaves alone
+   * @param {boolean} moving one of many in a drag
+   */
+  set(change, moving = false) {
+    this.#set({ ...this.session, settings: { ...this.settings, ...change } }, moving);
   }
 
   get canUndo() {
@@ -141,8 +144,10 @@ export class Store {
     const beat = kept(this.work.beat, work.beat);
     const isNew = beat !== this.work.beat || pads.some((pad, i) => pad !== this.work.pads[i]);
     if (isNew) this.#remember();
+    const shown = rest.settings.eight ? pads.length / 2 : pads.length;
+    const selected = this.work.selected < shown ? this.work.selected : 0;
     const ours = isNew ? { ...this.work, pads, beat } : this.work;
-    this.#tell({ ...rest, work: ours }, { moving: false, quiet: true });
+    this.#tell({ ...rest, work: { ...ours, selected } }, { moving: false, quiet: true });
   }
 
   /** The work as it stands becomes a step of undo. */

@@ -26,13 +26,16 @@ export class Trigger {
    */
   async play(index, velocity = 1) {
     this.output.wake();
+    const pad = this.store.work.pads[index];
+    const spec = specOf(pad);
+    const ready = this.sounds.kept(spec);
+    if (ready) this.#sound(pad, index, ready, { velocity }); // before anything is drawn
     this.store.select(index);
     this.onPlay(index);
-    const pad = this.store.work.pads[index];
+    if (ready) return;
     const hit = performance.now();
     try {
-      const spec = specOf(pad);
-      const sound = this.sounds.kept(spec) ?? (await this.sounds.get(spec, `pad ${index}`));
+      const sound = await this.sounds.get(spec, `pad ${index}`);
       const late = performance.now() - hit > LATE; // the server was away
       if (sound && !late) this.#sound(pad, index, sound, { velocity });
     } catch (error) {
@@ -66,7 +69,10 @@ export class Trigger {
     const room = work.pads.length / (settings.eight ? 2 : 1) - index;
     const wrong = [];
     for (const [i, file] of files.slice(0, room).entries()) {
-      await this.#take(file, index + i).catch((error) => wrong.push(error.message));
+      await this.#take(file, index + i).catch((error) => {
+        this.status.error(error);
+        wrong.push(error.message);
+      });
     }
     const left = files.length - room;
     if (left > 0) wrong.push(`The last ${left} of the files found no pad.`);

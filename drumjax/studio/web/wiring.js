@@ -117,7 +117,7 @@ function wireVolume({ store, fresh }) {
     neutral: 0,
     reset: fresh.settings.volume,
     format: percent,
-    onInput: (volume) => store.set({ volume }),
+    onInput: (volume) => store.set({ volume }, true),
   });
 }
 
