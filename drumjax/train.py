@@ -329,9 +329,8 @@ def train(config: dict[str, Any], workdir: Path) -> TrainState:
                         own = to_local(state.variables)
                         on_first(write_validation, reconstruct, own, held_out, mel, workdir, step)
                 if interrupt.stops():
-                    if not keep:
-                        few = min(t["calibrate_sounds"] or FEW, FEW)
-                        save(state, float("inf"), few)  # not validated, so never the best
+                    if not keep:  # nor validated, so never the best
+                        save(state, float("inf"), min(t["calibrate_sounds"] or FEW, FEW))
                     on_first(lambda: checkpoints.wait())
                     raise Stopped
                 began = time.perf_counter()

@@ -59,6 +59,12 @@ def asked(page):
     return work["pads"][work["selected"]]
 
 
+def pads(page):
+    """All pads of the session that the browser keeps."""
+    asked(page)
+    return page.run(STATE)["pads"]
+
+
 def shows(page, sound):
     """Waits until the page shows these samples."""
     end = time.monotonic() + 15

@@ -71,6 +71,7 @@ export class SocketRenderer {
     const done = lane.flying;
     lane.flying = null;
     this.#send(channel);
+    this.#expect();
     finish(done);
   }
 
@@ -90,14 +91,12 @@ export class SocketRenderer {
     if (typeof data === "string") {
       const { id, error } = JSON.parse(data);
       this.#settle(id, (request) => request.reject(new Error(error)));
-      this.#expect();
       return;
     }
     const head = new DataView(data);
     const samples = new Float32Array(data, 8); // browsers run on little-endian machines alone
     const rendered = { sampleRate: head.getUint32(4, true), samples };
     this.#settle(head.getUint32(0, true), (request) => request.resolve(rendered));
-    this.#expect();
   }
 
   #connect() {
